@@ -138,7 +138,7 @@ class Apply:
 
     def _check_writable(self) -> None:
         """Raise before the first request if the state cannot be written."""
-        files = (self.bundle.delta, self.bundle.batches, *self.bundle.imported.values())
+        files = (self.bundle.delta, *self.bundle.imported.values())
         sizes = sum(file.stat().st_size for file in files)
         self.locked.backend.check_writable(needed_bytes=3 * sizes + JOURNAL_MARGIN)
 
@@ -195,7 +195,6 @@ class Apply:
                 "plan": plan_codec.encode(plan),
             },
             delta=self.bundle.delta,
-            batches=self.bundle.batches,
         )
 
     async def _send(self, provider: "CleverTapProvider", journal: Journal) -> "SendResult":
@@ -205,7 +204,7 @@ class Apply:
         async with provider:
             return await send_requests(
                 self.bundle.plan,
-                self.locked.session.open_engine().iter_entries(journal.batches),
+                self.locked.session.open_engine().iter_entries(journal.delta),
                 provider=provider,
                 log=journal,
                 clock=self.context.clock,

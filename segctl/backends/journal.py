@@ -1,11 +1,10 @@
 """The journal: the append-only record of one apply, from which the apply can be finished.
 
     header.json       the apply: its id, the state it starts from, its plan
-    delta.parquet     the membership changes of the plan
-    batches.parquet   which change is in which request
+    delta.parquet     the membership changes of the plan, in sending order
     log.jsonl         what happened; see ``journal_lines.py``
 
-Header, delta and batches are stored before the journal appears, and it appears in one step, before
+Header and delta are stored before the journal appears, and it appears in one step, before
 the first request is sent. When an apply was merged into the state, its journal is archived without
 the batches. It is kept for a while as evidence of what was sent, since the Error Stream reports
 refusals much later. Reading writes nothing, so a plan can do it without the lock.
@@ -30,8 +29,10 @@ from segctl.core.disk import to_operation_error
 from segctl.core.errors import SegctlError
 from segctl.core.outcomes import Record
 
-VERSION = 1
-HEADER, DELTA, BATCHES = "header.json", "delta.parquet", "batches.parquet"
+VERSION = 2
+"""The format version. Journals of version 1 had one more file. Merging them does not need it."""
+
+HEADER, DELTA, OLD_BATCHES = "header.json", "delta.parquet", "batches.parquet"
 KEPT_APPLIES = 20
 """How many archived applies are kept."""
 
@@ -58,7 +59,7 @@ class StoredJournal(Protocol):
     is_atomic: bool
 
     def path(self, name: str) -> Path:
-        """Return the local path of the delta or the batches; raises ``StateDamaged``."""
+        """Return the local path of the delta; raises ``StateDamaged``."""
 
     def read_log(self) -> bytes:
         """Return everything that was written to the log."""
@@ -92,17 +93,17 @@ class JournalFiles(StoredJournal, Protocol):
         """Remove the journal, in one durable step."""
 
     def archive(self, *, serial: int) -> None:
-        """Archive the journal without the batches, then remove old archives."""
+        """Archive the journal, then remove old archives."""
 
 
 class Journals(Protocol):
     """The journal of a state, and its archive."""
 
-    def create(self, *, header: Mapping[str, Any], delta: Path, batches: Path) -> "Journal":
+    def create(self, *, header: Mapping[str, Any], delta: Path) -> "Journal":
         """Create the journal; it is durable and complete when this returns.
 
-        ``header`` is a JSON object; an ``id`` is added if it has none. The files ``delta`` and
-        ``batches`` are copied. Raises ``StateDamaged`` if there is a journal already,
+        ``header`` is a JSON object; an ``id`` is added if it has none. The file ``delta``
+        is copied. Raises ``StateDamaged`` if there is a journal already,
         ``OperationError`` if it cannot be written.
         """
 
@@ -166,11 +167,6 @@ class Journal:
     def delta(self) -> Path:
         """The path of the membership changes."""
         return self._files.path(DELTA)
-
-    @property
-    def batches(self) -> Path:
-        """The path of the batches."""
-        return self._files.path(BATCHES)
 
     def records(self) -> Iterator[Record]:
         """Yield the records in order; writes nothing. See ``read_lines`` for damage."""

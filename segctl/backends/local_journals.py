@@ -10,14 +10,14 @@ the log is one write.
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from segctl.backends.journal import (
-    BATCHES,
     DELTA,
     HEADER,
+    OLD_BATCHES,
     ArchivedApply,
     Journal,
     decode_header,
@@ -56,7 +56,7 @@ class LocalJournals:
         self._sealer = sealer
         self._unsealed = unsealed
 
-    def create(self, *, header: Mapping[str, Any], delta: Path, batches: Path) -> Journal:
+    def create(self, *, header: Mapping[str, Any], delta: Path) -> Journal:
         """Create the journal; it is durable and complete when this returns."""
         disk, folder, header = self._disk, self._folder, with_id(header)
         if os.path.lexists(folder / _CURRENT):
@@ -69,10 +69,7 @@ class LocalJournals:
             _remove_unfinished(disk, folder)
             staged = folder / f"{_NEW_PREFIX}{header['id']}"
             disk.make_folder(staged)
-            checksums = {
-                name: self._seal(source, staged / name)
-                for name, source in ((DELTA, delta), (BATCHES, batches))
-            }
+            checksums = {DELTA: self._seal(delta, staged / DELTA)}
             disk.write_new(staged / LOG, b"")
             disk.write_new(staged / HEADER, encode_header(header, checksums, self._sealer))
             # The entries of the folder are flushed before its name, so ``current`` is always
@@ -95,7 +92,7 @@ class LocalJournals:
         if identity is None:
             return None
         try:
-            header = _read_header(current, (DELTA, BATCHES), self._sealer)
+            header = _read_header(current, self._sealer)
         except (DecodeError, OSError) as error:
             if _folder_identity(current) != identity:
                 # A plan reads without the lock, and the apply ended during the read.
@@ -127,7 +124,7 @@ class LocalJournals:
         unsealed = self._unsealed.without_enforcement()
         for archive in reversed(_list_archives(self._archive)):
             try:
-                header = _read_header(archive, (DELTA,), sealer)
+                header = _read_header(archive, sealer)
             except (DecodeError, OSError) as error:
                 raise StateDamaged(
                     f"the archived apply {archive.name} cannot be read: {_problem(error)}",
@@ -174,7 +171,7 @@ class _ArchivedFiles:
         self._paths: dict[str, Path] = {}
 
     def path(self, name: str) -> Path:
-        """Return the path of the delta or the batches, or of a copy that can be read."""
+        """Return the path of the delta, or of a copy that can be read."""
         if name not in self._paths:
             file = self._journal / name
             self._paths[name] = file
@@ -271,12 +268,12 @@ def _archive_serial(archive: Path) -> int:
 
 
 def _remove_old_applies(disk: Disk, folder: Path) -> None:
-    """Remove archived applies beyond the limits, and the batches of all archived applies."""
+    """Remove archived applies beyond the limits, and a file of older formats."""
     _remove_unfinished(disk, folder)
     archives = _list_archives(folder)[::-1]
     for archive in archives:
-        if (archive / BATCHES).exists():
-            disk.unlink(archive / BATCHES)
+        if (archive / OLD_BATCHES).exists():
+            disk.unlink(archive / OLD_BATCHES)
     sizes = [sum(file.stat().st_size for file in archive.iterdir()) for archive in archives]
     for position in select_old_applies(sizes):
         # Renamed before it is removed: a crash must not leave an archive without some files.
@@ -285,12 +282,11 @@ def _remove_old_applies(disk: Disk, folder: Path) -> None:
     _remove_unfinished(disk, folder)
 
 
-def _read_header(folder: Path, parts: Sequence[str], sealer: Sealer) -> Mapping[str, Any]:
-    """Return the header; raises ``DecodeError`` unless the files match its checksums."""
+def _read_header(folder: Path, sealer: Sealer) -> Mapping[str, Any]:
+    """Return the header; raises ``DecodeError`` unless the delta matches its checksum."""
     header, checksums = decode_header(read_file(folder / HEADER), sealer)
-    for name in parts:
-        if file_sha256(folder / name) != checksums.get(name):
-            raise DecodeError(f"{name} does not match its checksum")
+    if file_sha256(folder / DELTA) != checksums.get(DELTA):
+        raise DecodeError(f"{DELTA} does not match its checksum")
     if not (folder / LOG).is_file():
         raise DecodeError(f"{LOG} is missing")
     return header

@@ -1,6 +1,6 @@
 """The journal of a state in a store of bytes, and its archive.
 
-    journals/<id>/header.json, delta.parquet, batches.parquet
+    journals/<id>/header.json, delta.parquet
     journals/<id>/log/00000001      the first lines of the log, and so on; each written once
     history/applies/<serial>-<id>   the header of an archived journal
 
@@ -20,9 +20,9 @@ from typing import Any
 
 from segctl.backends.byte_store import ByteStore, ListedKey, WriteConflict
 from segctl.backends.journal import (
-    BATCHES,
     DELTA,
     HEADER,
+    OLD_BATCHES,
     ArchivedApply,
     Journal,
     decode_header,
@@ -47,7 +47,7 @@ WINDOW = 16
 """How many requests are recorded as sent at a time. See ``JournalFiles.window``."""
 
 _JOURNAL_KEY = re.compile(
-    rf"{JOURNALS}/[0-9a-f]+/(?:{HEADER}|{DELTA}|{BATCHES}|log/[0-9]{{8}})".replace(".", r"\.")
+    rf"{JOURNALS}/[0-9a-f]+/(?:{HEADER}|{DELTA}|{OLD_BATCHES}|log/[0-9]{{8}})".replace(".", r"\.")
 )
 """The keys that segctl writes below ``journals``. Others are not removed."""
 
@@ -105,7 +105,7 @@ class RemoteJournals:
         self._sealer = sealer
         self._unsealed = unsealed
 
-    def create(self, *, header: Mapping[str, Any], delta: Path, batches: Path) -> Journal:
+    def create(self, *, header: Mapping[str, Any], delta: Path) -> Journal:
         """Create the journal; it is complete before the root names it."""
         header = with_id(header)
         self._check_lock()
@@ -115,14 +115,12 @@ class RemoteJournals:
                 hint="Run `segctl apply` again: it merges the journal first.",
             )
         journal_id = str(header["id"])
-        checksums = {}
-        for name, file in ((DELTA, delta), (BATCHES, batches)):
-            checksums[name] = self._upload(_key(journal_id, name), file)
+        checksums = {DELTA: self._upload(_key(journal_id, DELTA), delta)}
         self._store.write_new(
             _key(journal_id, HEADER), encode_header(header, checksums, self._sealer)
         )
         self._root.swap(lambda root: root.next(journal=journal_id))
-        files = self._files(journal_id, checksums, new={DELTA: delta, BATCHES: batches})
+        files = self._files(journal_id, checksums, new={DELTA: delta})
         return Journal(files, header=header, sealer=self._sealer)
 
     def _upload(self, key: str, file: Path) -> str:
@@ -267,7 +265,7 @@ class _RemoteFiles:
         self._parts = 0
 
     def path(self, name: str) -> Path:
-        """Return a local copy of the delta or the batches, checked against its checksum."""
+        """Return a local copy of the delta, checked against its checksum."""
         if name not in self._local:
             file = process_scratch(self._scratch) / f"{self._id}-{secrets.token_hex(4)}-{name}"
             if not self._store.download(_key(self._id, name), file):
@@ -385,7 +383,7 @@ class _RemoteFiles:
         sizes = dict.fromkeys(map(_id_of, names), 0)
         listed = self._store.list(JOURNALS)
         for key, found in listed.items():
-            if key.rpartition("/")[2] != BATCHES and _owner(key) in sizes:
+            if key.rpartition("/")[2] != OLD_BATCHES and _owner(key) in sizes:
                 sizes[_owner(key)] += found.size
         old = [names[n] for n in select_old_applies([sizes[_id_of(name)] for name in names])]
         self._root.confirm()
@@ -399,7 +397,7 @@ class _RemoteFiles:
                 key
                 for key in listed
                 if _JOURNAL_KEY.fullmatch(key)
-                and (_owner(key) not in kept or key.rpartition("/")[2] in (BATCHES, HEADER))
+                and (_owner(key) not in kept or key.rpartition("/")[2] in (OLD_BATCHES, HEADER))
             ]
         )
 

@@ -21,7 +21,6 @@ from segctl.engine.model import (
     RecordedFiles,
     Rows,
 )
-from segctl.engine.partitions import run_in_partitions
 
 NOT_PLANNED = -1
 """The target index of a declared segment that is not part of the plan."""
@@ -67,18 +66,25 @@ FROM parquet_metadata({files}) WHERE path_in_schema = 'kind'
 
 _EITHER_KIND = "coalesce(l.kind, r.kind)"
 
-_REMOVED = """
+_DIFFERENCES = """
 CREATE OR REPLACE TABLE differences AS
-SELECT target, 'REMOVE' AS action, kind, value, true AS recorded
-FROM unmatched WHERE load IS NULL
+SELECT target, action, kind, value, recorded FROM (
+    SELECT target, CASE WHEN load IS NULL THEN 'REMOVE' ELSE 'ADD' END AS action, kind, value,
+           load IS NULL AS recorded,
+           value = lag(value) OVER () AND kind = lag(kind) OVER ()
+               AND target = lag(target) OVER () AS is_repeated
+    FROM (
+        SELECT load, target, kind, value FROM unmatched
+        WHERE load IS NULL OR (target IS NOT NULL AND problem IS NULL)
+        ORDER BY {order}
+    )
+) WHERE is_repeated IS NOT TRUE
 """
+"""Recorded members that are not desired, and valid desired members that are not recorded.
 
-_ADDED = """
-INSERT INTO differences
-SELECT DISTINCT target, 'ADD', kind, value, false
-FROM unmatched WHERE load IS NOT NULL AND target IS NOT NULL AND problem IS NULL AND {partition}
+They are sorted by user, then by target, so a repeated row follows its first one. Packing needs
+this order too, and a sort spills where a hash table of all rows would not fit in memory.
 """
-"""Valid desired members that are not recorded, deduplicated."""
 
 _REASSERTED = """
 CREATE OR REPLACE TABLE reassertions AS
@@ -148,12 +154,11 @@ def compare(
     kinds = sql.literal(kind) if kind else _EITHER_KIND
     db.execute(_UNMATCHED.format(desired=desired, other_keys=other_keys, kind=kinds))
 
-    def fill_differences(partitions: Sequence[str]) -> None:
-        db.execute(_REMOVED)
-        for partition in partitions:
-            db.execute(_ADDED.format(partition=partition))
-
-    run_in_partitions(fill_differences)
+    order = "value" if kind else sql.MEMBER_ORDER
+    if len(recorded) > 1:
+        order += ", target"
+    with sql.preserve_order(db):
+        db.execute(_DIFFERENCES.format(order=order))
     [[uncertain]] = db.execute("SELECT count(*) FROM pairs WHERE status = 'uncertain'").fetchall()
     # Only uncertain pairs must be looked up among all desired members.
     db.execute(_REASSERTED.format(desired=desired if uncertain else NO_DESIRED))

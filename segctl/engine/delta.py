@@ -3,6 +3,7 @@
 Besides target, action, kind and value it has three columns. ``recorded`` is true if the user is a
 recorded member. ``reasserted`` marks changes whose last request got no answer. ``settle_from`` is
 the time of that request, if it was in the opposite direction: the change waits from then on.
+The rows of a new delta are sorted by user, then by target; ``position`` numbers them from 0.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -21,12 +22,14 @@ SAMPLE_SIZE = 10
 _FROM_DIFFERENCES = """
 CREATE OR REPLACE VIEW delta AS
 SELECT target, action, kind, value, recorded,
-       false AS reasserted, NULL::DOUBLE AS settle_from
+       false AS reasserted, NULL::DOUBLE AS settle_from, rowid AS position
 FROM differences
 """
 """The delta if no pair is refused or uncertain."""
 
-_FROM_DIFFERENCES_AND_PAIRS = """
+_SORTED = f"ORDER BY {sql.MEMBER_ORDER}, target"
+
+_FROM_DIFFERENCES_AND_PAIRS = f"""
 CREATE OR REPLACE TABLE delta_rows AS
 SELECT d.target, d.action, d.kind, d.value, d.recorded,
        false AS reasserted, NULL::DOUBLE AS settle_from
@@ -36,8 +39,9 @@ ANTI JOIN pairs AS p ON p.target = d.target AND p.value = d.value AND p.kind = d
 UNION ALL
 SELECT target, action, kind, value, recorded,
        true, CASE WHEN action <> last_action THEN asked_at END
-FROM reassertions;
-CREATE OR REPLACE VIEW delta AS FROM delta_rows
+FROM reassertions
+{_SORTED};
+CREATE OR REPLACE VIEW delta AS SELECT *, rowid AS position FROM delta_rows
 """
 """The differences without the quarantined ones, and every uncertain pair in its new direction."""
 
@@ -98,8 +102,9 @@ SELECT s.target, s.action, s.kind, s.value, s.is_member AS recorded,
 FROM ({_SAVED_AND_STATE}) AS s
 ANTI JOIN (SELECT * FROM pairs WHERE status = 'refused') AS q
     ON q.target = s.target AND q.value = s.value AND q.kind = s.kind AND q.action = s.action
-WHERE s.is_uncertain OR (s.action = 'ADD') <> s.is_member;
-CREATE OR REPLACE VIEW delta AS FROM remaining_delta
+WHERE s.is_uncertain OR (s.action = 'ADD') <> s.is_member
+{_SORTED};
+CREATE OR REPLACE VIEW delta AS SELECT *, rowid AS position FROM remaining_delta
 """
 """A saved delta without the changes that are recorded as done or were refused since."""
 
@@ -121,14 +126,16 @@ def create_delta(db: duckdb.DuckDBPyConnection, *, retry_before: float | None) -
     if retry_before is not None:
         db.execute(_EXPIRED, [retry_before])
     [[pairs]] = db.execute("SELECT count(*) FROM pairs").fetchall()
-    db.execute(_FROM_DIFFERENCES_AND_PAIRS if pairs else _FROM_DIFFERENCES)
+    with sql.preserve_order(db):
+        db.execute(_FROM_DIFFERENCES_AND_PAIRS if pairs else _FROM_DIFFERENCES)
 
 
 def load_saved_delta(db: duckdb.DuckDBPyConnection, delta: Path) -> int:
     """Create ``delta`` and ``released`` from a saved delta, and count the changes left."""
     db.execute(_SAVED.format(delta=sql.file_name(delta)))
     load_released(db, delta)
-    db.execute(_REMAINING)
+    with sql.preserve_order(db):
+        db.execute(_REMAINING)
     [[left]] = db.execute("SELECT count(*) FROM delta").fetchall()
     return int(left)
 

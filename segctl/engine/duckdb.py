@@ -19,12 +19,12 @@ from segctl.core.normalize import Normalization
 from segctl.core.outcomes import Ledger
 from segctl.core.rejects import Rejects
 from segctl.engine import (
-    batches,
     delta,
     duckdb_errors,
     fold,
     member_queries,
     member_sets,
+    sending_order,
     shapes,
     sql,
 )
@@ -73,8 +73,6 @@ from segctl.engine.saved_plan import prove_files
 from segctl.engine.set_operations import SetOperations
 from segctl.manifests.desired import Role
 from segctl.plan.model import Users
-
-_FETCHED_ENTRIES = 256
 
 
 class DuckEngine(DuckMemberLister):
@@ -337,31 +335,16 @@ class DuckEngine(DuckMemberLister):
         self, keys: Sequence[str], *, counting: Counting, settle_seconds: float
     ) -> PackingSummary:
         """Pack the delta. Changes that wait for a settle time are in the last requests."""
-        return batches.pack(self._db, keys, counting, settle_seconds=settle_seconds)
+        return sending_order.pack(self._db, keys, counting, settle_seconds=settle_seconds)
 
     @translate_resource_errors
-    def save(self, delta_file: Path, batches_file: Path) -> None:
-        """Write the packed delta and the batches as Parquet."""
-        batches.save(self._db, delta_file, batches_file, memory=self.memory_limit)
+    def save(self, delta_file: Path) -> None:
+        """Write the packed delta as Parquet, in sending order."""
+        sending_order.save(self._db, delta_file)
 
-    def iter_entries(self, batches_file: Path) -> Iterator[PackedEntry]:
-        """Yield the entries of saved batches in sending order."""
-        cursor = self._db.cursor()
-        cursor.execute("SET preserve_insertion_order = true")
-        try:
-            cursor.execute(
-                "SELECT request, kinds, names, targets, actions "
-                f"FROM read_parquet({sql.file_name(batches_file)})"
-            )
-            while chunk := cursor.fetchmany(_FETCHED_ENTRIES):
-                for request, kinds, names, targets, actions in chunk:
-                    yield PackedEntry(
-                        request=request,
-                        users=tuple(zip(map(Kind, kinds), names, strict=True)),
-                        actions=tuple(zip(targets, actions, strict=True)),
-                    )
-        finally:
-            cursor.close()
+    def iter_entries(self, delta_file: Path) -> Iterator[PackedEntry]:
+        """Yield the entries of a saved delta in sending order."""
+        return sending_order.iter_entries(self._db, delta_file)
 
     # PlanProver
 

@@ -475,7 +475,6 @@ class SavedPlanFiles:
     """
 
     delta: Path
-    batches: Path
     keys: tuple[str, ...]
     requests: int
     settle_from: int

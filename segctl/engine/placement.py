@@ -1,4 +1,4 @@
-"""Place the changes of a sorted delta in entries and requests: its columns go to ``packing``."""
+"""Place the changes of a delta in entries and requests: its columns go to ``packing``."""
 
 from collections.abc import Sequence
 
@@ -7,39 +7,38 @@ import numpy as np
 
 from segctl.engine.model import Counting, PackingSummary
 from segctl.packing import Limits
+from segctl.packing.model import Bools
 from segctl.packing.placed import Numbers
 from segctl.packing.placing import place
 
-_SLICE = 1 << 20
-"""Changes that are compared with the first of their entry at a time."""
-
 _COLUMNS = """
-SELECT op, settle_from IS NOT NULL AS must_settle,
+SELECT getvariable('operations')[2 * target + (action = 'ADD')::INTEGER + 1] AS op,
+       settle_from IS NOT NULL AS must_settle,
        value IS DISTINCT FROM lag(value) OVER () OR kind IS DISTINCT FROM lag(kind) OVER ()
            AS is_new_user
-FROM sorted_delta
+FROM delta
 """
 
 
 def place_changes(
-    db: duckdb.DuckDBPyConnection, actions: Sequence[str], counting: Counting
+    db: duckdb.DuckDBPyConnection, operations: Sequence[tuple[int, str]], counting: Counting
 ) -> PackingSummary:
-    """Pack ``sorted_delta`` and create ``placement``, a row for each of its rows.
+    """Pack ``delta`` and create ``placement``, a row for each of its rows.
 
-    ``actions`` are the actions of the operations, by number. Changes that wait for a settle time
-    are packed separately, into the last requests.
+    ``operations`` are the targets and actions of the delta. Users are numbered by their order in
+    the delta and operations by theirs, so packing depends on the content of the delta alone.
+    Changes that wait for a settle time are packed separately, into the last requests.
     """
-    columns = db.execute(_COLUMNS).fetchnumpy()
-    is_new_user, op, must_settle = (
-        np.asarray(columns[name]) for name in ("is_new_user", "op", "must_settle")
-    )
-    person: Numbers = np.cumsum(is_new_user, dtype=np.int32)
-    person -= 1
-    removal = np.array([action == "REMOVE" for action in actions], dtype=np.bool_)
+    person, op, must_settle = _fetch_columns(db, operations)
+    order = None
+    if bool(((person[1:] == person[:-1]) & (op[1:] < op[:-1])).any()):
+        order = np.lexsort((op, person))
+        person, op, must_settle = person[order], op[order], must_settle[order]
+    removal = np.array([action == "REMOVE" for _, action in operations], dtype=np.bool_)
     limits = Limits(counting=counting)
     if not bool(must_settle.any()):
         placing = place(person, op, removal=removal, limits=limits)
-        _create_placement(db, person, op, placing.entry, placing.request)
+        _create_placement(db, placing.entry, placing.request, order)
         return PackingSummary(
             requests=placing.requests,
             naive=placing.naive,
@@ -52,7 +51,7 @@ def place_changes(
     entry[~must_settle] = first.entry
     entry[must_settle] = last.entry + len(first.request)
     request = np.concatenate([first.request, last.request + first.requests])
-    _create_placement(db, person, op, entry, request)
+    _create_placement(db, entry, request, order)
     return PackingSummary(
         requests=first.requests + last.requests,
         naive=first.naive + last.naive,
@@ -61,31 +60,42 @@ def place_changes(
     )
 
 
-def _create_placement(
-    db: duckdb.DuckDBPyConnection, person: Numbers, op: Numbers, entry: Numbers, request: Numbers
-) -> None:
-    """Create the table with the entry and request of each change.
+def _fetch_columns(
+    db: duckdb.DuckDBPyConnection, operations: Sequence[tuple[int, str]]
+) -> tuple[Numbers, Numbers, Bools]:
+    """Return the user, the operation, and whether it has to wait, of each change."""
+    numbers = [-1] * (2 * max(target for target, _ in operations) + 2)
+    for number, (target, action) in enumerate(operations):
+        numbers[2 * target + (action == "ADD")] = number
+    db.execute("SET VARIABLE operations = $1::INTEGER[]", [numbers])
+    columns = db.execute(_COLUMNS).fetchnumpy()
+    op, must_settle = np.asarray(columns["op"]), np.asarray(columns["must_settle"])
+    person: Numbers = np.cumsum(np.asarray(columns["is_new_user"]), dtype=np.int32)
+    person -= 1
+    return person, op, must_settle
 
-    An entry is the product of its users and its operations, so its first operation has all its
-    users and its first user all its operations. ``names_user`` and ``names_op`` mark these rows:
-    together they name each user and each operation of an entry once.
+
+def _create_placement(
+    db: duckdb.DuckDBPyConnection,
+    entry: Numbers,
+    request: Numbers,
+    order: np.ndarray[tuple[int], np.dtype[np.int64]] | None,
+) -> None:
+    """Create the table with the entry, the request and the place of each change.
+
+    The place is the row number in sending order: by entry, then by user, then by operation.
+    ``order`` are the rows of the delta that the entries are for; ``None`` if they are in order.
     """
-    first_change = np.empty(len(request), np.int32)
-    # Of several assignments to one index the last counts, hence the reverse order.
-    first_change[entry[::-1]] = np.arange(len(entry), dtype=np.int32)[::-1]
-    names_user, names_op = np.empty(len(entry), np.bool_), np.empty(len(entry), np.bool_)
-    for begin in range(0, len(entry), _SLICE):
-        slice_ = slice(begin, begin + _SLICE)
-        first = first_change[entry[slice_]]
-        names_user[slice_] = op[slice_] == op[first]
-        names_op[slice_] = person[slice_] == person[first]
-    columns = {
-        "entry": entry,
-        "request": request[entry],
-        "person": person,
-        "names_user": names_user,
-        "names_op": names_op,
-    }
-    db.register("placement_columns", columns)
+    place: Numbers = np.empty(len(entry), np.int32)
+    place[np.argsort(entry, kind="stable")] = np.arange(len(entry), dtype=np.int32)
+    if order is not None:
+        entry, place = _reorder(entry, order), _reorder(place, order)
+    db.register("placement_columns", {"entry": entry, "request": request[entry], "place": place})
     db.execute("CREATE OR REPLACE TABLE placement AS FROM placement_columns")
     db.unregister("placement_columns")
+
+
+def _reorder(column: Numbers, order: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Numbers:
+    result = np.empty_like(column)
+    result[order] = column
+    return result

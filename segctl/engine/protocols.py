@@ -167,11 +167,15 @@ class RequestPacker(Protocol):
     ) -> PackingSummary:
         """Pack the delta into requests. The result depends on the delta's content alone."""
 
-    def save(self, delta_file: Path, batches_file: Path) -> None:
-        """Write the packed delta and the batches as Parquet."""
+    def save(self, delta_file: Path) -> None:
+        """Write the packed delta as Parquet, in sending order.
 
-    def iter_entries(self, batches_file: Path) -> Iterator[PackedEntry]:
-        """Yield the entries of saved batches in sending order."""
+        Each change has its ``request`` and its ``entry``, numbered from 0. Neither decreases from
+        row to row. Pairs that only leave quarantine are last, with -1.
+        """
+
+    def iter_entries(self, delta_file: Path) -> Iterator[PackedEntry]:
+        """Yield the entries of a saved delta in sending order."""
 
 
 class PlanProver(Protocol):
@@ -180,7 +184,7 @@ class PlanProver(Protocol):
     def prove_saved_plan(self, files: SavedPlanFiles) -> SavedPlanFacts:
         """Return what the files contain; raises ``SavedPlanError``.
 
-        The batches then send exactly the delta.
+        Its entries are then products of users and actions, in sending order.
         """
 
     def starts_from(self, saved: Path, recorded: Mapping[int, RecordedFiles]) -> bool:

@@ -17,6 +17,7 @@ from segctl.packing.model import Limits
 
 _DELTA_COLUMNS = {
     "request": "INTEGER",
+    "entry": "INTEGER",
     "target": "INTEGER",
     "action": "VARCHAR",
     "kind": "VARCHAR",
@@ -25,18 +26,12 @@ _DELTA_COLUMNS = {
     "reasserted": "BOOLEAN",
     "settle_from": "DOUBLE",
 }
-_BATCH_COLUMNS = {
-    "request": "INTEGER",
-    "entry": "INTEGER",
-    "kinds": "VARCHAR[]",
-    "names": "VARCHAR[]",
-    "targets": "INTEGER[]",
-    "actions": "VARCHAR[]",
-}
 _DELTA_PROBLEMS = f"""
 SELECT CASE
     WHEN request IS NULL OR target IS NULL OR action IS NULL OR kind IS NULL OR value IS NULL
         THEN 'a change has no request, segment, action or user'
+    WHEN entry IS NULL OR entry < -1 OR (entry < 0) <> (request < 0)
+        THEN 'an entry is incomplete'
     WHEN action NOT IN ('ADD', 'REMOVE') THEN 'a change has an unknown action'
     WHEN kind NOT IN ('identity', 'guid') THEN 'a user has an unknown kind'
     WHEN target < 0 OR target >= $targets
@@ -64,26 +59,43 @@ SELECT 'a request has no changes' WHERE $requests <> (
 )
 """
 
-_BATCH_PROBLEMS = """
-SELECT CASE
-    WHEN request IS NULL OR entry IS NULL OR len(kinds) IS NULL OR len(names) IS NULL
-        OR len(targets) IS NULL OR len(actions) IS NULL
-        OR list_count(kinds) < len(kinds) OR list_count(names) < len(names)
-        OR list_count(targets) < len(targets) OR list_count(actions) < len(actions)
-        THEN 'an entry is incomplete'
-    WHEN len(kinds) <> len(names) OR len(targets) <> len(actions)
-        OR len(names) = 0 OR len(targets) = 0 THEN 'an entry has no users or no segments'
-    WHEN request < last_request THEN 'the entries are not in the order of their requests'
-END AS problem
-FROM (
-    SELECT *, lag(request) OVER (ORDER BY file_row_number) AS last_request
-    FROM read_parquet({batches}, file_row_number = true)
-) WHERE problem IS NOT NULL LIMIT 1
+_ORDER_PROBLEMS = """
+SELECT 'the entries are not in the order of their requests' FROM (
+    SELECT request, entry, lag(request) OVER () AS last_request, lag(entry) OVER () AS last_entry
+    FROM saved_changes
+) WHERE request >= 0 AND (
+    last_request < 0 OR request < last_request OR entry < last_entry
+    OR (entry = last_entry AND request <> last_request)
+) LIMIT 1
+"""
+"""Rows are in sending order, and the pairs that only leave quarantine are after all of them."""
+
+_ENTRIES = """
+CREATE OR REPLACE TEMP TABLE saved_entries AS
+SELECT request, entry, count(*) AS changes, count(*) AS users, 1::BIGINT AS operations,
+       min(target) = max(target) AND min(action) = max(action) AS has_one_operation
+FROM saved_changes WHERE request >= 0 GROUP BY request, entry
 """
 
+_SEVERAL_OPERATIONS = """
+UPDATE saved_entries SET users = c.users, operations = c.operations FROM (
+    SELECT entry, count(DISTINCT (kind, value)) AS users,
+           count(DISTINCT (target, action)) AS operations
+    FROM saved_changes SEMI JOIN (FROM saved_entries WHERE NOT has_one_operation) USING (entry)
+    GROUP BY entry
+) AS c WHERE saved_entries.entry = c.entry
+"""
+"""Count the users of the other entries. No user has two changes of a segment: see ``_REPEATED``."""
+
+_DIFFERENT = """
+SELECT 'the requests do not send exactly the changes of the plan' FROM saved_entries
+WHERE changes <> users * operations LIMIT 1
+"""
+"""An entry is sent as the product of its users and its operations."""
+
 _STRICT_LIMITS = """
-SELECT 'a request is larger than CleverTap allows' FROM read_parquet({batches})
-GROUP BY request HAVING sum(len(names)) > $users OR sum(len(targets)) > $segments LIMIT 1
+SELECT 'a request is larger than CleverTap allows' FROM saved_entries
+GROUP BY request HAVING sum(users) > $users OR sum(operations) > $segments LIMIT 1
 """
 
 _DISTINCT_LIMITS = """
@@ -94,23 +106,8 @@ LIMIT 1
 """
 
 _PAIR_LIMITS = """
-SELECT 'a request is larger than CleverTap allows' FROM read_parquet({batches})
-GROUP BY request HAVING sum(len(names) * len(targets)) > $pairs LIMIT 1
-"""
-
-_SENT = """
-SELECT request, target, action, kind, value FROM (
-    SELECT request, unnest(targets) AS target, unnest(actions) AS action, kinds, names
-    FROM read_parquet({batches})
-), (SELECT unnest(kinds) AS kind, unnest(names) AS value)
-"""
-
-_DIFFERENT = f"""
-SELECT 'the requests do not send exactly the changes of the plan' WHERE EXISTS (
-    ({_SENT}) EXCEPT ALL
-    SELECT request, target, action, kind, value FROM saved_changes WHERE request >= 0
-) OR (SELECT coalesce(sum(len(names) * len(targets)), 0) FROM read_parquet({{batches}}))
-    <> (SELECT count(*) FROM saved_changes WHERE request >= 0)
+SELECT 'a request is larger than CleverTap allows' FROM saved_entries
+GROUP BY request HAVING sum(changes) > $pairs LIMIT 1
 """
 
 _COUNTS = """
@@ -151,10 +148,9 @@ SELECT 'the changes of an imported segment do not start from its members' WHERE 
 
 
 def prove_files(db: duckdb.DuckDBPyConnection, files: SavedPlanFiles) -> SavedPlanFacts:
-    """Prove a delta and its batches, and return what they contain; see ``PlanProver``."""
+    """Prove a delta and its entries, and return what it contains; see ``PlanProver``."""
     try:
         _check_columns(db, files.delta, _DELTA_COLUMNS)
-        _check_columns(db, files.batches, _BATCH_COLUMNS)
         db.execute(
             "CREATE OR REPLACE VIEW saved_changes AS FROM "
             f"read_parquet({sql.file_name(files.delta)})"
@@ -169,10 +165,12 @@ def prove_files(db: duckdb.DuckDBPyConnection, files: SavedPlanFiles) -> SavedPl
         )
         _check(db, _REPEATED)
         _check(db, _MISSING_REQUESTS, requests=files.requests)
-        batches = sql.file_name(files.batches)
-        _check(db, _BATCH_PROBLEMS.replace("{batches}", batches))
-        _check_size(db, batches, limits)
-        _check(db, _DIFFERENT.replace("{batches}", batches))
+        with sql.preserve_order(db):
+            _check(db, _ORDER_PROBLEMS)
+        db.execute(_ENTRIES)
+        db.execute(_SEVERAL_OPERATIONS)
+        _check(db, _DIFFERENT)
+        _check_size(db, limits)
         for index, (digest, base) in files.imported.items():
             _check_imported(db, index, digest, base)
         counted = db.execute(_COUNTS).fetchall()
@@ -199,16 +197,19 @@ def prove_files(db: duckdb.DuckDBPyConnection, files: SavedPlanFiles) -> SavedPl
     except (duckdb.InvalidInputException, duckdb.IOException, duckdb.ConversionException) as error:
         raise SavedPlanError("its files cannot be read") from error
     finally:
-        db.execute("DROP VIEW IF EXISTS delta; DROP VIEW IF EXISTS saved_changes")
+        db.execute(
+            "DROP VIEW IF EXISTS delta; DROP VIEW IF EXISTS saved_changes; "
+            "DROP TABLE IF EXISTS saved_entries"
+        )
 
 
-def _check_size(db: duckdb.DuckDBPyConnection, batches: str, limits: Limits) -> None:
+def _check_size(db: duckdb.DuckDBPyConnection, limits: Limits) -> None:
     """Check that no request is above the limits, in the plan's way of counting."""
     if limits.counting == "pairs":
-        _check(db, _PAIR_LIMITS.replace("{batches}", batches), pairs=limits.pairs)
+        _check(db, _PAIR_LIMITS, pairs=limits.pairs)
         return
     size = _STRICT_LIMITS if limits.counting == "strict" else _DISTINCT_LIMITS
-    _check(db, size.replace("{batches}", batches), users=limits.users, segments=limits.segments)
+    _check(db, size, users=limits.users, segments=limits.segments)
 
 
 def _check_imported(

@@ -1,8 +1,8 @@
 """Save and load plan files.
 
 A plan file is an uncompressed zip of ``manifest.json``, ``plan.json``,
-``delta.parquet`` and ``batches.parquet``, and of ``imported-N.parquet`` with the members of
-target N, if a block imports it. The manifest holds the SHA-256 of the other
+and ``delta.parquet``, and of ``imported-N.parquet`` with the members of target N, if a block
+imports it. The manifest holds the SHA-256 of the other
 files. It detects damage and manual edits, but it is not a signature. Only these names
 are read, so a name in a crafted zip cannot lead to another path.
 """
@@ -13,7 +13,6 @@ import hashlib
 import io
 import os
 import re
-import shutil
 import stat
 import struct
 import tempfile
@@ -30,17 +29,12 @@ from segctl.backends.sealing import NO_SEALING, Sealer, is_sealed_file
 from segctl.core import codec as value_codec
 from segctl.core.codec import DecodeError
 from segctl.core.dataclass import dataclass
-from segctl.core.disk import Disk, file_sha256, open_file, translate_os_errors
+from segctl.core.disk import Disk, open_file, translate_os_errors
 from segctl.core.errors import OperationError
 from segctl.plan import codec as plan_codec
 from segctl.plan.model import Plan
 
-_MANIFEST, _PLAN, _DELTA, _BATCHES = (
-    "manifest.json",
-    "plan.json",
-    "delta.parquet",
-    "batches.parquet",
-)
+_MANIFEST, _PLAN, _DELTA = "manifest.json", "plan.json", "delta.parquet"
 _PURPOSE = "plan"
 """What is sealed; see ``backends/sealing.py``."""
 
@@ -57,7 +51,6 @@ class LoadedPlan:
 
     plan: Plan
     delta: Path
-    batches: Path
     imported: Mapping[int, Path] = field(default_factory=dict)
 
 
@@ -66,7 +59,6 @@ def save_plan(
     *,
     plan: Plan,
     delta: Path,
-    batches: Path,
     imported: Mapping[int, Path] = NO_IMPORTS,
     disk: Disk | None = None,
     sealer: Sealer = NO_SEALING,
@@ -83,23 +75,21 @@ def save_plan(
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
     with translate_os_errors(f"save the plan as {path}"):
         document = value_codec.dump_json(plan_codec.encode(plan))
-        columns = {_DELTA: delta, _BATCHES: batches}
+        columns = {_DELTA: delta}
         columns |= {_imported_name(index): file for index, file in sorted(imported.items())}
-        files = {_PLAN: hashlib.sha256(document).hexdigest()}
-        files |= {name: file_sha256(file) for name, file in columns.items()}
-        manifest = {
-            "version": plan_codec.VERSION,
-            "segctl_version": plan.segctl_version,
-            "files": files,
-        }
         with disk.new_file(temporary) as descriptor:
             with suppress(OSError):  # some network mounts cannot lock: see _remove_leftovers
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with zipfile.ZipFile(_DiskWriter(disk, descriptor), "w") as archive:
-                for name, data in ((_MANIFEST, value_codec.dump_json(manifest)), (_PLAN, document)):
+                files = {name: _store_file(archive, name, file) for name, file in columns.items()}
+                files[_PLAN] = hashlib.sha256(document).hexdigest()
+                manifest = {
+                    "version": plan_codec.VERSION,
+                    "segctl_version": plan.segctl_version,
+                    "files": files,
+                }
+                for name, data in ((_PLAN, document), (_MANIFEST, value_codec.dump_json(manifest))):
                     archive.writestr(zipfile.ZipInfo(name), data)
-                for name, source in columns.items():
-                    _store_file(archive, name, source)
             disk.sync(descriptor)
             if sealer.key_id:
                 sealed = temporary.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
@@ -110,7 +100,7 @@ def save_plan(
 
 
 def read_plan(path: Path, *, sealer: Sealer = NO_SEALING) -> Plan:
-    """Read only the plan of a plan file, without its delta and batches.
+    """Read only the plan of a plan file, without its delta.
 
     Raises ``OperationError`` and ``StalePlan`` as ``load_plan`` does.
     """
@@ -131,14 +121,13 @@ def load_plan(
         hashes = _read_hashes(path, archive)
         plan = _decode_plan(path, archive, hashes)
         imported = {i: _imported_name(i) for i in imported_targets(plan)}
-        for name in (_DELTA, _BATCHES, *imported.values()):
+        for name in (_DELTA, *imported.values()):
             with _open_member(path, archive, name) as source:
                 digest = _extract(disk, source, scratch / name)
             _check_hash(path, name, digest, hashes)
     return LoadedPlan(
         plan=plan,
         delta=scratch / _DELTA,
-        batches=scratch / _BATCHES,
         imported={index: scratch / name for index, name in imported.items()},
     )
 
@@ -211,13 +200,18 @@ class _DiskWriter(io.RawIOBase):
         return len(data)
 
 
-def _store_file(archive: zipfile.ZipFile, name: str, source: Path) -> None:
+def _store_file(archive: zipfile.ZipFile, name: str, source: Path) -> str:
+    """Copy a file into the zip. Return the SHA-256 of its bytes."""
+    digest = hashlib.sha256()
     with open_file(source) as file:
         info = zipfile.ZipInfo(name)
         # zipfile chooses Zip64 for files above 2 GiB only if it knows the size up front.
         info.file_size = os.fstat(file.fileno()).st_size
         with archive.open(info, "w") as target:
-            shutil.copyfileobj(file, target, _CHUNK)
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+                target.write(chunk)
+    return digest.hexdigest()
 
 
 @contextmanager

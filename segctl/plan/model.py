@@ -1,7 +1,7 @@
 """The plan as a value: changes, request counts and findings.
 
 The member changes themselves are columns in two Parquet files next to the plan
-(``delta.parquet`` and ``batches.parquet``). There is no object per member anywhere.
+(``delta.parquet``). There is no object per member anywhere.
 Field names are the keys of a saved plan: see ``plan.codec``.
 """
 

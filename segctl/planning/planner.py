@@ -97,7 +97,6 @@ class PlanBundle:
 
     plan: Plan
     delta: Path
-    batches: Path
     imported: Mapping[int, Path] = field(default_factory=dict)
 
 
@@ -253,11 +252,11 @@ def _build_plan(
         place=project.place,
     )
     plan = replace(plan, digest=plan_digest(plan, str(comparison.delta_digest)))
-    delta, batches = scratch / "delta.parquet", scratch / "batches.parquet"
+    delta = scratch / "delta.parquet"
     if purpose == "save" or (purpose == "send" and not plan.is_empty):
         compared = comparison.engine or compare_nothing(context.engine, project)
-        compared.save(delta, batches)
-    return PlanBundle(plan=plan, delta=delta, batches=batches, imported=imported.bases(changes))
+        compared.save(delta)
+    return PlanBundle(plan=plan, delta=delta, imported=imported.bases(changes))
 
 
 def _known_restrictions(

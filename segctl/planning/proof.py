@@ -69,7 +69,6 @@ def _files_of(saved: LoadedPlan) -> SavedPlanFiles:
     plan = saved.plan
     return SavedPlanFiles(
         delta=saved.delta,
-        batches=saved.batches,
         keys=tuple(target.key for target in plan.targets),
         requests=plan.requests.update,
         settle_from=plan.requests.update if plan.settle_from is None else plan.settle_from,

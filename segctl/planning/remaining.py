@@ -44,13 +44,13 @@ def remaining_plan(
         counting=saved.counting,
         settle_seconds=saved.settle_seconds,
     )
-    rest, batches = scratch / "rest.parquet", scratch / "rest_batches.parquet"
-    engine.save(rest, batches)
+    rest = scratch / "rest.parquet"
+    engine.save(rest)
     changes = tuple(_remaining_change(change, records) for change in saved.changes)
     plan = with_requests(
         replace(saved, targets=targets, changes=changes, remaining=remaining), packing
     )
-    return PlanBundle(plan=plan, delta=rest, batches=batches)
+    return PlanBundle(plan=plan, delta=rest)
 
 
 def _remaining_change(change: Change, records: Sequence[SegmentRecord | None]) -> Change:

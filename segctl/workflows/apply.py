@@ -220,7 +220,6 @@ def _load_saved_plan(
         return PlanBundle(
             plan=saved,
             delta=saved_plan.delta,
-            batches=saved_plan.batches,
             imported=saved_plan.imported,
         )
     return remaining_plan(

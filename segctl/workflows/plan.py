@@ -109,7 +109,6 @@ def plan_workspace(
                     file,
                     plan=bundle.plan,
                     delta=bundle.delta,
-                    batches=bundle.batches,
                     imported=bundle.imported,
                     disk=context.disk,
                     sealer=state.sealer,

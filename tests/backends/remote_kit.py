@@ -87,7 +87,7 @@ class Machine:
     def create_journal(self) -> Journal:
         file = self.folder / "changes"
         file.write_bytes(b"changes")
-        return self.backend.journals.create(header=HEADER, delta=file, batches=file)
+        return self.backend.journals.create(header=HEADER, delta=file)
 
     def write(self, data: bytes) -> str:
         """Replace the head as it is now. The lock is held."""

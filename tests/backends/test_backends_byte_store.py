@@ -169,7 +169,7 @@ def test_a_state_is_kept_in_it(store: ByteStore, tmp_path: Path) -> None:
         ref = first.add_file(scratch, rows=1)
         delta = tmp_path / "delta"
         delta.write_bytes(b"delta")
-        journal = first.journals.create(header={"serial": 2}, delta=delta, batches=delta)
+        journal = first.journals.create(header={"serial": 2}, delta=delta)
         journal.append({"type": "sent", "request": 0, "at": 1.0}, durable=True)
         journal.archive(serial=3)
     second = backend("second")

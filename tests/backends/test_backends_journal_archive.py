@@ -24,9 +24,7 @@ def create(place: Path, number: int = 0, disk: FaultyDisk | None = None) -> Jour
     source = place / "source.parquet"
     source.write_bytes(b"changes")
     header = {"id": f"{number:04x}", "number": number}
-    journal = journals_in(place / "journal", disk).create(
-        header=header, delta=source, batches=source
-    )
+    journal = journals_in(place / "journal", disk).create(header=header, delta=source)
     journal.append_many(RECORDS, durable=True)
     return journal
 
@@ -46,9 +44,7 @@ def numbers(folder: Path) -> Iterator[int]:
     return (int(apply.header["number"]) for apply in archived(folder))
 
 
-def test_an_archived_apply_has_its_changes_and_records_and_no_batches(
-    tmp_path: Path,
-) -> None:
+def test_an_archived_apply_has_its_changes_and_records(tmp_path: Path) -> None:
     [apply] = archived(archive(tmp_path, 7))
     assert apply.delta.parent.name == "00000007-0007"
     assert apply.delta.read_bytes() == b"changes"

@@ -40,9 +40,7 @@ class Apply:
         self.removed = True
 
     def create(self, disk: FaultyDisk | None = None) -> Journal:
-        return journals_in(self.folder, disk).create(
-            header={}, delta=self._source, batches=self._source
-        )
+        return journals_in(self.folder, disk).create(header={}, delta=self._source)
 
 
 def crash(place: Path, *, at: int, loss: Loss) -> Apply:

@@ -38,7 +38,7 @@ WRONG: dict[str, dict[str, Any]] = {
 def journal_with(folder: Path, record: dict[str, Any]) -> Journal:
     source = folder / "source.parquet"
     source.write_bytes(b"changes")
-    journal = journals_in(folder / "journal").create(header={}, delta=source, batches=source)
+    journal = journals_in(folder / "journal").create(header={}, delta=source)
     journal.append_many([GOOD, record], durable=True)
     journal.close()
     return journal

@@ -34,10 +34,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def create(folder: Path, *, disk: Disk | None = None) -> Journal:
-    delta, batches = folder.parent / "a.parquet", folder.parent / "b.parquet"
+    delta = folder.parent / "a.parquet"
     delta.write_bytes(b"delta")
-    batches.write_bytes(b"batches")
-    return journals_in(folder, disk).create(header=HEADER, delta=delta, batches=batches)
+    return journals_in(folder, disk).create(header=HEADER, delta=delta)
 
 
 def reopen(folder: Path) -> Journal:
@@ -70,14 +69,13 @@ def test_a_journal_is_read_as_it_was_created(folder: Path) -> None:
     assert journal.header == HEADER
     assert journal.id == "4be1"
     assert journal.delta.read_bytes() == b"delta"
-    assert journal.batches.read_bytes() == b"batches"
     assert list(journal.records()) == []
 
 
 def test_a_journal_without_an_id_gets_one(folder: Path) -> None:
     (folder.parent / "x").write_bytes(b"")
     empty = folder.parent / "x"
-    journal = journals_in(folder).create(header={"serial": 7}, delta=empty, batches=empty)
+    journal = journals_in(folder).create(header={"serial": 7}, delta=empty)
     assert reopen(folder).id == journal.id
     assert len(journal.id) == 32
 
@@ -218,12 +216,11 @@ def test_a_damaged_line_that_was_synced_is_an_error(
         ("header.json", b'{"version": 1}', "header.json is not the header of a journal"),
         (
             "header.json",
-            b'{"version": 2}',
-            "it has format 2, this segctl reads format 1: upgrade segctl",
+            b'{"version": 3}',
+            "it has format 3, this segctl reads format 2: upgrade segctl",
         ),
         ("delta.parquet", None, "delta.parquet: No such file or directory"),
         ("delta.parquet", b"delt", "delta.parquet does not match its checksum"),
-        ("batches.parquet", b"BATCHES", "batches.parquet does not match its checksum"),
         ("log.jsonl", None, "log.jsonl is missing"),
     ],
 )

@@ -105,7 +105,7 @@ def test_cleaning_up_leaves_what_others_keep_in_the_folder(
         for serial in (1, 2):
             first.create_journal().archive(serial=serial)
     assert set(foreign) <= store.objects.keys()
-    assert not any(key.endswith("batches.parquet") for key in store.objects)
+    assert not any(key.endswith("header.json") for key in store.objects)
 
 
 def test_a_listing_that_is_late_does_not_remove_the_journal_that_was_just_archived(
@@ -184,9 +184,7 @@ def test_an_archived_log_with_lines_that_a_crash_damaged_can_be_moved_to_a_bucke
     archive.mkdir()
     file = archive / "changes"
     file.write_bytes(b"changes")
-    journal = journals_in(archive / "journal").create(
-        header={"id": "00ab"}, delta=file, batches=file
-    )
+    journal = journals_in(archive / "journal").create(header={"id": "00ab"}, delta=file)
     records = [SENT, DONE] if torn else []
     journal.append_many(records, durable=True)
     journal.archive(serial=3)

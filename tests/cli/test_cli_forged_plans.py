@@ -28,7 +28,6 @@ def rewrite(
     *,
     document: Callable[[Document], None] = lambda _: None,
     delta: str = "",
-    batches: str = "",
     imported: str = "",
 ) -> None:
     """Change parts of a plan file. The SQL reads the old rows from ``t``; hashes are right."""
@@ -37,7 +36,7 @@ def rewrite(
     content = json.loads(parts["plan.json"])
     document(content["plan"])
     parts["plan.json"] = json.dumps(content).encode()
-    changed = {"delta.parquet": delta, "batches.parquet": batches, "imported-0.parquet": imported}
+    changed = {"delta.parquet": delta, "imported-0.parquet": imported}
     for name, sql in changed.items():
         if sql:
             file = plan.with_name(name)
@@ -74,7 +73,6 @@ def forge(plan: Path, change: Callable[[Document], None]) -> None:
     forged = LoadedPlan(
         plan=from_plain(Plan, document),
         delta=folder / "delta.parquet",
-        batches=folder / "batches.parquet",
     )
     engine = DuckEngine(folder)
     facts = engine.prove_saved_plan(_files_of(forged))
@@ -97,37 +95,25 @@ def first_target(change: Callable[[Document], None]) -> Callable[[Document], Non
 
 
 FREEZE: Document = {"begins_at": None, "ends_at": None, "days": [], "hours": "", "reason": ""}
-OTHER_NAMES = "SELECT * REPLACE (list_transform(names, lambda n: n || 'x') AS names) FROM t"
 FORGERIES: dict[str, dict[str, Any]] = {
-    "other users in the batches": {"batches": OTHER_NAMES},
-    "unknown action in the batches": {
-        "batches": "SELECT * REPLACE (['ZAP' for a in actions] AS actions) FROM t"
-    },
-    "unknown action everywhere": {
-        "batches": "SELECT * REPLACE (['ZAP' for a in actions] AS actions) FROM t",
-        "delta": "SELECT * REPLACE ('ZAP' AS action) FROM t",
-    },
-    "removals in place of additions": {
-        "batches": "SELECT * REPLACE (['REMOVE' for a in actions] AS actions) FROM t",
-        "delta": "SELECT * REPLACE ('REMOVE' AS action) FROM t",
-    },
+    "other users": {"delta": "SELECT * REPLACE (value || 'x' AS value) FROM t"},
+    "an unknown action": {"delta": "SELECT * REPLACE ('ZAP' AS action) FROM t"},
+    "removals in place of additions": {"delta": "SELECT * REPLACE ('REMOVE' AS action) FROM t"},
     "500 users in an entry": {
-        "batches": "SELECT request, entry, ['identity' for i in range(500)] AS kinds, "
-        "['u' || i for i in range(500)] AS names, targets, actions FROM t LIMIT 1",
+        "delta": "SELECT * REPLACE ('u' || i AS value) FROM (FROM t LIMIT 1), range(500) AS r(i)",
     },
     "rows doubled": {"delta": "FROM t UNION ALL FROM t"},
-    "entries doubled": {"batches": "FROM t UNION ALL FROM t"},
     "rows dropped": {"delta": "FROM t LIMIT 1"},
-    "entries dropped": {"batches": "FROM t LIMIT 0"},
-    "both dropped": {"delta": "FROM t LIMIT 0", "batches": "FROM t LIMIT 0"},
-    "target out of range": {
-        "delta": "SELECT * REPLACE (99::INTEGER AS target) FROM t",
-        "batches": "SELECT * REPLACE ([99::INTEGER for x in targets] AS targets) FROM t",
-    },
+    "all rows dropped": {"delta": "FROM t LIMIT 0"},
+    "an entry that is NULL": {"delta": "SELECT * REPLACE (NULL::INTEGER AS entry) FROM t"},
+    "no entry": {"delta": "SELECT * REPLACE (-1 AS entry) FROM t"},
+    "one entry of everything": {"delta": "SELECT * REPLACE (0 AS entry) FROM t"},
+    "rows in another order": {"delta": "FROM t ORDER BY entry DESC"},
+    "target out of range": {"delta": "SELECT * REPLACE (99::INTEGER AS target) FROM t"},
     "requests out of range": {"delta": "SELECT * REPLACE (7::INTEGER AS request) FROM t"},
     "a user that is NULL": {"delta": "SELECT * REPLACE (NULL::VARCHAR AS value) FROM t"},
     "other columns": {"delta": "SELECT request, target, action, kind, value FROM t"},
-    "other types": {"batches": "SELECT * REPLACE (request::BIGINT AS request) FROM t"},
+    "other types": {"delta": "SELECT * REPLACE (request::BIGINT AS request) FROM t"},
     "fewer members shown": {"document": first_change(lambda c: c["members"].update(add=0))},
     "other size shown": {"document": first_change(lambda c: c["members"].update(after=99))},
     "other examples shown": {
@@ -169,7 +155,7 @@ def plan(workspace: Path, segctl: Segctl, emulator: RunningEmulator) -> Path:
 
 
 def test_a_plan_that_was_not_changed_proves(plan: Path, segctl: Segctl) -> None:
-    rewrite(plan, delta="FROM t", batches="FROM t")
+    rewrite(plan, delta="FROM t")
     assert segctl("show", "a.segplan").code == 0
     assert segctl("apply", "a.segplan").code == 0
 

@@ -193,9 +193,10 @@ def test_a_journal_that_cannot_be_taken_in_is_found(aged: Path, segctl: Segctl) 
     [*_, last] = sorted((aged / "segctl.state.d/history/applies").iterdir())
     shutil.copytree(last, aged / "segctl.state.d/journal/current")
     rewrite(aged, '"folded": "[0-9a-f]+"', '"folded": null')
+    (aged / "segctl.state.d/journal/current/delta.parquet").unlink()
     done = segctl("state", "fsck")
     assert done.code == 1
-    assert "the journal cannot be read: batches.parquet: No such file or directory" in done.out
+    assert "the journal cannot be read: delta.parquet: No such file or directory" in done.out
 
 
 def test_the_history_names_what_cannot_be_read(aged: Path, segctl: Segctl) -> None:

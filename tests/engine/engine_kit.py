@@ -83,16 +83,16 @@ def members_after(before: RecordedFiles, folded: FoldedTarget) -> set[tuple[str,
 def write_delta(engine: Engine, keys: list[str], folder: Path) -> Delta:
     """Pack and save the delta of an engine, and return it."""
     engine.pack(keys, counting="strict", settle_seconds=30.0)
-    engine.save(folder / "delta.parquet", folder / "batches.parquet")
+    engine.save(folder / "delta.parquet")
     rows = read_parquet(folder / "delta.parquet")
-    return {(int(str(r[1])), str(r[2]), str(r[3]), str(r[4])) for r in rows if int(str(r[0])) >= 0}
+    return {(int(str(r[2])), str(r[3]), str(r[4]), str(r[5])) for r in rows if int(str(r[0])) >= 0}
 
 
 def read_entries(engine: Engine, folder: Path) -> list[tuple[int, str, str, str]]:
     """Return target index, action, kind and value of each saved change, in sending order."""
     return [
         (target, action, str(kind), value)
-        for entry in engine.iter_entries(folder / "batches.parquet")
+        for entry in engine.iter_entries(folder / "delta.parquet")
         for kind, value in entry.users
         for target, action in entry.actions
     ]

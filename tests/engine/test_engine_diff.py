@@ -121,7 +121,7 @@ def test_pairs_in_the_opposite_direction_are_sent_last_and_after_their_settle_ti
     engine.set_recorded(0, recorded_files(tmp_path, [], pairs=pairs), wanted=True)
     engine.diff()
     summary = engine.pack(["A"], counting="strict", settle_seconds=30.0)
-    engine.save(tmp_path / "delta.parquet", tmp_path / "batches.parquet")
+    engine.save(tmp_path / "delta.parquet")
     assert (summary.requests, summary.settle_from, summary.settled_at) == (2, 1, 130.0)
     assert [row[3] for row in read_entries(engine, tmp_path)] == ["a", "b", "out"]
 

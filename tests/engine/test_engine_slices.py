@@ -1,4 +1,4 @@
-"""Work in slices has the same result as all at once."""
+"""The saved delta: complete, in sending order, and the same with any number of threads."""
 
 from functools import partial
 from pathlib import Path
@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from segctl.core.identity import Kind
-from segctl.engine import batches, placement
+from segctl.engine import placement
 from segctl.engine.duckdb import DuckEngine
 from segctl.engine.model import FileScan
 from segctl.packing.placing import place
@@ -25,11 +25,10 @@ KEYS = [f"s{n}" for n in range(8)]
 
 @pytest.fixture
 def in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "CHANGES_PER_SLICE", 1000)
     monkeypatch.setattr(placement, "place", partial(place, max_changes=2000))
 
 
-def plan(folder: Path, threads: int) -> tuple[Path, Path]:
+def plan(folder: Path, threads: int) -> Path:
     """Compare a table of seven segments with one recorded set, pack and save."""
     folder.mkdir()
     source = folder / "table.parquet"
@@ -49,9 +48,9 @@ def plan(folder: Path, threads: int) -> tuple[Path, Path]:
         engine.set_recorded(n, before, wanted=True)
     engine.diff()
     engine.pack(KEYS, counting="strict", settle_seconds=30.0)
-    engine.save(folder / "delta.parquet", folder / "batches.parquet")
+    engine.save(folder / "delta.parquet")
     engine.close()
-    return folder / "delta.parquet", folder / "batches.parquet"
+    return folder / "delta.parquet"
 
 
 def rows(select: str) -> list[tuple[object, ...]]:
@@ -61,7 +60,7 @@ def rows(select: str) -> list[tuple[object, ...]]:
 
 @pytest.mark.usefixtures("in_slices")
 def test_a_delta_packed_and_written_in_slices_equals_the_one_of_plain_sql(tmp_path: Path) -> None:
-    delta_file, batches_file = plan(tmp_path / "a", threads=2)
+    delta_file = plan(tmp_path / "a", threads=2)
     base = "SELECT 's' || s AS segment, 'u' || i AS identity FROM range(3000) a(i), range(8) b(s)"
     desired = f"SELECT DISTINCT segment, identity FROM ({SELECT})"
     wanted = f"""
@@ -69,9 +68,9 @@ def test_a_delta_packed_and_written_in_slices_equals_the_one_of_plain_sql(tmp_pa
         SELECT segment, 'REMOVE', identity FROM ({base} EXCEPT {desired})
     """
     sent = f"""
-        SELECT 's' || targets[n], actions[n], name FROM (
-            SELECT unnest(names) AS name, targets, actions FROM '{batches_file}'
-        ), unnest(range(1, len(targets) + 1)) AS t(n)
+        SELECT 's' || o.target, o.action, u.value
+        FROM (SELECT DISTINCT entry, value FROM '{delta_file}') AS u
+        JOIN (SELECT DISTINCT entry, target, action FROM '{delta_file}') AS o USING (entry)
     """
     saved = f"SELECT 's' || target, action, value FROM '{delta_file}'"
     expected = sorted(rows(wanted))
@@ -83,13 +82,17 @@ def test_a_delta_packed_and_written_in_slices_equals_the_one_of_plain_sql(tmp_pa
 @pytest.mark.usefixtures("in_slices")
 def test_delta_and_requests_do_not_depend_on_the_number_of_threads(tmp_path: Path) -> None:
     one, other = plan(tmp_path / "a", threads=1), plan(tmp_path / "b", threads=4)
-    assert rows(f"FROM '{one[1]}'") == rows(f"FROM '{other[1]}'")
-    assert sorted(rows(f"FROM '{one[0]}'"), key=str) == sorted(rows(f"FROM '{other[0]}'"), key=str)
+    assert rows(f"FROM '{one}'") == rows(f"FROM '{other}'")
 
 
 def test_entries_are_saved_in_sending_order_and_within_the_limits(tmp_path: Path) -> None:
-    _, batches_file = plan(tmp_path / "a", threads=2)
-    found = rows(f"SELECT request, len(names), len(targets) FROM '{batches_file}'")
+    file = plan(tmp_path / "a", threads=2)
+    places = rows(f"SELECT request, entry FROM '{file}'")
+    assert places == sorted(places, key=lambda place: (int(str(place[1])), int(str(place[0]))))
+    found = rows(
+        "SELECT min(request), count(DISTINCT value), count(DISTINCT (target, action)) "
+        f"FROM '{file}' GROUP BY entry ORDER BY entry"
+    )
     numbers = [int(str(request)) for request, _, _ in found]
     assert numbers == sorted(numbers)
     totals: dict[int, list[int]] = {}

@@ -51,4 +51,4 @@ def test_columns_are_written_for_a_plan_to_save_or_send(
             environment={},
             purpose=purpose,
         )
-        assert [bundle.delta.exists(), bundle.batches.exists()] == [written, written]
+        assert bundle.delta.exists() == written

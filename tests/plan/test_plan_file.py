@@ -36,7 +36,7 @@ def plan_of(serial: int) -> Plan:
 
 
 PLAN = plan_of(7)
-DELTA, BATCHES = b"delta" * 5, b"batches" * 5
+DELTA = b"delta" * 5
 
 
 @pytest.fixture
@@ -52,10 +52,9 @@ def scratch(tmp_path: Path) -> Path:
 
 
 def save(path: Path, plan: Plan = PLAN, *, disk: Disk | None = None) -> None:
-    delta, batches = path.with_name("a"), path.with_name("b")
+    delta = path.with_name("a")
     delta.write_bytes(DELTA)
-    batches.write_bytes(BATCHES)
-    plan_file.save_plan(path, plan=plan, delta=delta, batches=batches, disk=disk)
+    plan_file.save_plan(path, plan=plan, delta=delta, disk=disk)
 
 
 def rewrite(
@@ -84,8 +83,7 @@ def test_a_plan_is_loaded_as_it_was_saved(path: Path, scratch: Path) -> None:
     loaded = plan_file.load_plan(path, scratch=scratch)
     assert loaded.plan == PLAN
     assert loaded.delta.read_bytes() == DELTA
-    assert loaded.batches.read_bytes() == BATCHES
-    assert loaded.delta.parent == loaded.batches.parent == scratch
+    assert loaded.delta.parent == scratch
 
 
 def test_the_plan_can_be_read_alone(path: Path) -> None:
@@ -109,7 +107,7 @@ def test_only_the_owner_can_read_plan_files(path: Path, scratch: Path) -> None:
         loaded = plan_file.load_plan(path, scratch=scratch)
     finally:
         os.umask(before)
-    for file in (path, loaded.delta, loaded.batches):
+    for file in (path, loaded.delta):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
@@ -117,12 +115,7 @@ def test_any_zip_tool_can_open_a_plan_file(path: Path) -> None:
     save(path)
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
-        assert archive.namelist() == [
-            "manifest.json",
-            "plan.json",
-            "delta.parquet",
-            "batches.parquet",
-        ]
+        assert archive.namelist() == ["delta.parquet", "plan.json", "manifest.json"]
         assert archive.read("delta.parquet") == DELTA
 
 
@@ -178,11 +171,11 @@ def test_a_changed_byte_is_refused_or_has_no_effect(path: Path, tmp_path: Path) 
             refused.add(offset)
         else:
             assert loaded.plan == PLAN
-            assert loaded.delta.read_bytes() + loaded.batches.read_bytes() == DELTA + BATCHES
+            assert loaded.delta.read_bytes() == DELTA
     assert inside <= refused
 
 
-@pytest.mark.parametrize("name", ["plan.json", "delta.parquet", "batches.parquet"])
+@pytest.mark.parametrize("name", ["plan.json", "delta.parquet"])
 def test_an_edited_file_in_the_zip_is_refused(path: Path, scratch: Path, name: str) -> None:
     save(path)
     rewrite(path, lambda part, data: data.replace(b"a", b"b") if part == name else data)
@@ -191,7 +184,7 @@ def test_an_edited_file_in_the_zip_is_refused(path: Path, scratch: Path, name: s
     )
 
 
-@pytest.mark.parametrize("name", ["plan.json", "delta.parquet", "batches.parquet"])
+@pytest.mark.parametrize("name", ["plan.json", "delta.parquet"])
 def test_a_missing_file_in_the_zip_is_named(path: Path, scratch: Path, name: str) -> None:
     save(path)
     rewrite(path, lambda part, data: None if part == name else data)
@@ -239,7 +232,7 @@ def test_names_outside_the_folder_are_ignored(path: Path, scratch: Path) -> None
         archive.writestr("/etc/escaped", b"x")
     assert plan_file.load_plan(path, scratch=scratch).plan == PLAN
     assert not (scratch.parent / "escaped").exists()
-    assert sorted(file.name for file in scratch.iterdir()) == ["batches.parquet", "delta.parquet"]
+    assert sorted(file.name for file in scratch.iterdir()) == ["delta.parquet"]
 
 
 class FullDisk(Disk):
@@ -306,7 +299,7 @@ def test_a_plan_is_not_saved_over_a_pipe_or_a_link(path: Path, tmp_path: Path) -
 @pytest.mark.parametrize("name", [".", "..", "/"])
 def test_a_plan_is_not_saved_as_a_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(OperationError, match="Is a directory"):
-        plan_file.save_plan(tmp_path / name, plan=PLAN, delta=tmp_path, batches=tmp_path)
+        plan_file.save_plan(tmp_path / name, plan=PLAN, delta=tmp_path)
 
 
 def test_a_plan_replaces_an_empty_file_and_an_older_plan(path: Path, scratch: Path) -> None:
@@ -360,13 +353,13 @@ class InterruptedDisk(Disk):
 def test_an_interrupted_save_leaves_no_file(path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         save(path, disk=InterruptedDisk())
-    assert sorted(file.name for file in path.parent.iterdir()) == ["a", "b"]
+    assert sorted(file.name for file in path.parent.iterdir()) == ["a"]
 
 
 def test_a_large_file_is_copied_in_chunks(path: Path, scratch: Path) -> None:
     large = path.with_name("large")
     large.write_bytes(os.urandom(1000) * 2500)
-    plan_file.save_plan(path, plan=PLAN, delta=large, batches=large)
+    plan_file.save_plan(path, plan=PLAN, delta=large)
     with io.BytesIO(path.read_bytes()) as file, zipfile.ZipFile(file) as archive:
         assert archive.getinfo("delta.parquet").compress_type == zipfile.ZIP_STORED
     assert plan_file.load_plan(path, scratch=scratch).delta.read_bytes() == large.read_bytes()

@@ -138,8 +138,8 @@ class Shop:
             engine.set_recorded(0, replace(where, pairs=None), wanted=False)
             engine.diff()
             engine.pack(["k"], counting="strict", settle_seconds=0)
-            engine.save(at.scratch / "d", at.scratch / "b")
-            found = {name for row in engine.iter_entries(at.scratch / "b") for _, name in row.users}
+            engine.save(at.scratch / "d")
+            found = {name for row in engine.iter_entries(at.scratch / "d") for _, name in row.users}
         pairs = [(Kind.IDENTITY, value) for value in found]
         assert SetDigest.of(pairs) == record.members.digest
         return found
