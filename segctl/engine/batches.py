@@ -111,7 +111,7 @@ def pack(
     db.execute(_NOTHING_PACKED)
     operations = db.execute("SELECT DISTINCT target, action FROM delta").fetchall()
     if not operations:
-        return PackingSummary(requests=0, naive=0, floor=0, settle_from=0)
+        return PackingSummary(requests=0, naive=0, settle_from=0)
     from segctl.engine.placement import place_changes  # noqa: PLC0415 - numpy; only for changes
 
     operations.sort(key=lambda operation: (keys[operation[0]], operation[1]))

@@ -12,9 +12,10 @@ from segctl.core.codec import DecodeError, from_plain, to_plain
 from segctl.core.errors import OperationError, StalePlan
 from segctl.plan.model import Plan
 
-VERSION = 3
+VERSION = 4
 """The format version of a saved plan. Raise it when the shape or the meaning changes.
 
+In version 3, the lower bound on the requests had no certificate.
 In version 2, the digest covered neither what an approval allows nor what is recorded of sources.
 """
 
