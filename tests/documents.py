@@ -43,8 +43,8 @@ def check_printed(arguments: Sequence[str], printed: str) -> None:
         document = json.loads(printed) if printed[:1] == "{" else {}
         if "exit_code" in document:
             check_document("error", document)
-        elif command == "doctor":
-            check_document("doctor", document)
+        elif command in {"doctor", "verify"}:
+            check_document(command, document)
         elif command == "validate" or "changes" in document:
             check_document("plan" if "changes" in document else "validate", document)
 

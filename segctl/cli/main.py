@@ -34,6 +34,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "apply": ("apply", "Change CleverTap's segments to what is declared."),
     "destroy": ("destroy", "Remove all members of the managed segments."),
     "show": ("show", "Show a saved plan, or the state."),
+    "verify": ("verify", "Check the requests of a saved plan and the proof of their floor."),
     "members": ("members", "List, count and compare the members of segments."),
     "graph": ("graph", "Draw which sources fill which segments."),
     "rejects": ("rejects", "Load, list or retry what CleverTap refused."),

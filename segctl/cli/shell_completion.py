@@ -52,6 +52,7 @@ _OPERANDS = {
     ("rejects", "load"): {"file"},
     ("apply",): {"file"},
     ("show",): {"file"},
+    ("verify",): {"file"},
     ("fmt",): {"file"},
     ("init",): {"dir"},
 }

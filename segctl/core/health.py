@@ -1,4 +1,4 @@
-"""The result of one check of ``segctl doctor``."""
+"""The result of one check of ``segctl doctor`` or ``segctl verify``."""
 
 from collections.abc import Sequence
 from enum import StrEnum

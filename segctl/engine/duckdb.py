@@ -12,6 +12,7 @@ from typing import Any
 
 import duckdb
 
+from segctl.core.certificate import Certificate, CheckedPacking
 from segctl.core.errors import StateDamaged
 from segctl.core.holdout import Holdout
 from segctl.core.identity import Kind, SetDigest
@@ -69,6 +70,7 @@ from segctl.engine.resource_errors import (
     is_resource_error,
     translate_resource_errors,
 )
+from segctl.engine.saved_packing import check_saved_packing
 from segctl.engine.saved_plan import prove_files
 from segctl.engine.set_operations import SetOperations
 from segctl.manifests.desired import Role
@@ -352,6 +354,13 @@ class DuckEngine(DuckMemberLister):
     def prove_saved_plan(self, files: SavedPlanFiles) -> SavedPlanFacts:
         """Return what the files of a saved plan contain. Raises ``SavedPlanError``."""
         return prove_files(self._db, files)
+
+    @translate_resource_errors
+    def check_packing(
+        self, files: SavedPlanFiles, certificates: Sequence[Certificate]
+    ) -> CheckedPacking:
+        """Return what a saved plan's changes prove of its requests. Raises ``SavedPlanError``."""
+        return check_saved_packing(self._db, files, certificates)
 
     @translate_resource_errors
     def starts_from(self, saved: Path, recorded: Mapping[int, RecordedFiles]) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from segctl.core.approval import BeyondChanges, PairCounts
+from segctl.core.certificate import Certificate
 from segctl.core.dataclass import dataclass
 from segctl.core.identity import IdentityProblem, Kind, SetDigest
 from segctl.core.outcomes import Ledger
@@ -271,14 +272,20 @@ class PackingSummary:
     """The number of requests after packing, next to the naive number and the lower bound.
 
     Requests from ``settle_from`` on reverse pairs whose last request got no answer. They wait
-    until ``settled_at``, in seconds since 1970.
+    until ``settled_at``, in seconds since 1970. ``certificates`` has that of the changes sent at
+    once, and that of the waiting ones if there are any.
     """
 
     requests: int
     naive: int
-    floor: int
     settle_from: int
+    certificates: tuple[Certificate, ...] = ()
     settled_at: float = 0.0
+
+    @property
+    def floor(self) -> int:
+        """The proven lower bound: waiting changes share no request with others."""
+        return sum(certificate.floor for certificate in self.certificates)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,7 @@ def place_changes(
         return PackingSummary(
             requests=placing.requests,
             naive=placing.naive,
-            floor=placing.floor,
+            certificates=(placing.certificate,),
             settle_from=placing.requests,
         )
     first = place(person[~must_settle], op[~must_settle], removal=removal, limits=limits)
@@ -55,7 +55,7 @@ def place_changes(
     return PackingSummary(
         requests=first.requests + last.requests,
         naive=first.naive + last.naive,
-        floor=first.floor + last.floor,
+        certificates=(first.certificate, last.certificate),
         settle_from=first.requests,
     )
 

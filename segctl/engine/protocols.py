@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from segctl.core.certificate import Certificate, CheckedPacking
 from segctl.core.holdout import Holdout
 from segctl.core.identity import Kind, SetDigest
 from segctl.core.normalize import Normalization
@@ -185,6 +186,15 @@ class PlanProver(Protocol):
         """Return what the files contain; raises ``SavedPlanError``.
 
         Its entries are then products of users and actions, in sending order.
+        """
+
+    def check_packing(
+        self, files: SavedPlanFiles, certificates: Sequence[Certificate]
+    ) -> CheckedPacking:
+        """Return what the changes of a proved saved plan prove of its requests.
+
+        Raises ``SavedPlanError`` if there are too few or too many certificates, or one does not
+        fit the way of counting.
         """
 
     def starts_from(self, saved: Path, recorded: Mapping[int, RecordedFiles]) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 
+from segctl.core.certificate import Certificate
 from segctl.core.identity import Kind
 from segctl.engine import sql
 from segctl.engine.model import Counting, PackedEntry, PackingSummary
@@ -61,8 +62,12 @@ def pack(
         db.execute(_IN_ORDER.format(users=limits.users_of_one_op))
         changes = found[0][2] if found else 0
         requests = -(-changes // limits.users_of_one_op)
+        proof = Certificate(proof="pairs" if counting == "pairs" else "slots", floor=requests)
         return PackingSummary(
-            requests=requests, naive=requests, floor=requests, settle_from=requests
+            requests=requests,
+            naive=requests,
+            certificates=(proof,) if changes else (),
+            settle_from=requests,
         )
     from segctl.engine.placement import place_changes  # noqa: PLC0415 - numpy; rarely needed
 

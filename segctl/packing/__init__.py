@@ -12,7 +12,7 @@ import numpy as np
 
 from segctl.packing.assemble import assemble, empty_packing, fill_naively, order_requests
 from segctl.packing.bins import Pieces, fill_requests
-from segctl.packing.bound import naive_requests, priced_floor, slot_floor
+from segctl.packing.bound import naive_requests, prove_floor, slot_floor
 from segctl.packing.cover import Cover, build_cover, single_ops, whole_rows
 from segctl.packing.cover_search import search_covers
 from segctl.packing.delta import Delta, build_delta
@@ -53,10 +53,10 @@ def pack(user: Ints, op: Ints, *, removal: Bools, limits: Limits | None = None) 
             cover, pieces = trial, filled
     if pieces.requests > least:
         cover, pieces = _fill_best_cover(delta, cover, pieces, least, limits)
-    if pieces.requests > least and limits.counting == "strict":
-        least = max(least, priced_floor(delta, limits))
+    certificate = prove_floor(delta, limits, requests=pieces.requests)
     pieces = order_requests(cover, pieces, delta, swap=limits.counting == "strict")
-    return assemble(delta, cover, pieces, naive=naive_requests(delta, limits), floor=least)
+    naive = naive_requests(delta, limits)
+    return assemble(delta, cover, pieces, naive=naive, certificate=certificate)
 
 
 def _check_changes(user: Ints, op: Ints, removal: Bools) -> None:

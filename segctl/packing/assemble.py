@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from segctl.core.certificate import EMPTY, Certificate
 from segctl.packing.bins import Pieces
 from segctl.packing.cover import Cover, build_cover, single_ops
 from segctl.packing.delta import Delta
@@ -21,7 +22,7 @@ def empty_packing() -> Packing:
         ops=none,
         requests=0,
         naive=0,
-        floor=0,
+        certificate=EMPTY,
     )
 
 
@@ -79,7 +80,9 @@ def _renumber_requests(request: Ints, removals: Ints) -> Ints:
     return rank[request]
 
 
-def assemble(delta: Delta, cover: Cover, pieces: Pieces, *, naive: int, floor: int) -> Packing:
+def assemble(
+    delta: Delta, cover: Cover, pieces: Pieces, *, naive: int, certificate: Certificate
+) -> Packing:
     """Return the pieces as a packing in the caller's user and operation numbers."""
     height = pieces.end - pieces.begin
     user_start = offsets(height)
@@ -93,5 +96,5 @@ def assemble(delta: Delta, cover: Cover, pieces: Pieces, *, naive: int, floor: i
         ops=delta.ops[sort_within(op_start, ops)],
         requests=pieces.requests,
         naive=naive,
-        floor=floor,
+        certificate=certificate,
     )

@@ -6,6 +6,8 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from segctl.core.certificate import Certificate
+
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
@@ -62,4 +64,9 @@ class Packing:
     ops: Ints
     requests: int
     naive: int  # requests if each has one operation and up to limits.users users
-    floor: int  # proven lower bound on the requests of any packing
+    certificate: Certificate  # of the lower bound
+
+    @property
+    def floor(self) -> int:
+        """The proven lower bound on the requests of any packing."""
+        return self.certificate.floor

@@ -7,7 +7,7 @@ their changes in one request.
 
 import numpy as np
 
-from segctl.packing.bound import naive_requests, pair_floor
+from segctl.packing.bound import naive_requests, prove_floor
 from segctl.packing.delta import Delta
 from segctl.packing.model import Bools, Ints, Limits, Packing
 from segctl.packing.placed import Numbers, Placed, sort_removals_first
@@ -67,5 +67,5 @@ def pack_pairs(delta: Delta, limits: Limits) -> Packing:
         ops=delta.ops[delta.cols[order][names_op]],
         requests=placed.requests,
         naive=naive_requests(delta, limits),
-        floor=pair_floor(len(delta.cols), limits),
+        certificate=prove_floor(delta, limits, requests=placed.requests),
     )

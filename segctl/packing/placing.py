@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from segctl.core.certificate import EMPTY, Certificate
 from segctl.packing import pack
-from segctl.packing.bound import pair_floor
-from segctl.packing.delta import hash_numbers
+from segctl.packing.bound import pair_floor, prove_floor
+from segctl.packing.delta import build_delta, hash_numbers
 from segctl.packing.model import Bools, Ints, Limits, Packing
 from segctl.packing.pairs import cut_rows
 from segctl.packing.placed import Numbers, Placed, sort_removals_first
@@ -21,6 +22,9 @@ from segctl.packing.ragged import offsets, spans
 
 MAX_CHANGES = 1_000_000
 """Changes packed together.  The hardest deltas of this size take 1 GB and half a minute."""
+
+MAX_PROVED = 4_000_000
+"""Changes of a delta in shards up to which more than the bound by slots is proven."""
 
 SORT_OPS = 4
 """Leading operations of a class that are its sort key when classes are divided into shards."""
@@ -40,7 +44,12 @@ class Placing:
     request: Numbers  # (E,)
     requests: int
     naive: int
-    floor: int
+    certificate: Certificate  # of the lower bound
+
+    @property
+    def floor(self) -> int:
+        """The proven lower bound on the requests of any packing."""
+        return self.certificate.floor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +87,7 @@ def place(
     limits = limits or Limits()
     if len(user) == 0:
         none = np.zeros(0, np.int32)
-        return Placing(entry=none, request=none, requests=0, naive=0, floor=0)
+        return Placing(entry=none, request=none, requests=0, naive=0, certificate=EMPTY)
     same = user[1:] == user[:-1]
     if not bool(((user[1:] > user[:-1]) | (same & (op[1:] > op[:-1]))).all()):
         raise ValueError("changes must be unique, and sorted by user and then by operation")
@@ -89,7 +98,7 @@ def place(
             request=packing.request.astype(np.int32),
             requests=packing.requests,
             naive=packing.naive,
-            floor=packing.floor,
+            certificate=packing.certificate,
         )
     start = np.flatnonzero(np.concatenate(([True], ~same))).astype(np.int32)
     width = np.diff(start, append=np.int32(len(user)))
@@ -118,11 +127,11 @@ def _find_entries(packing: Packing, user: Ints | Numbers, op: Ints | Numbers, op
 
 
 def _place_sharded(rows: _Rows, removal: Bools, limits: Limits, max_changes: int) -> Placing:
-    naive, floor = _compute_bounds(rows, len(removal), limits)
+    naive, slots = _compute_bounds(rows, len(removal), limits)
     classes = _group_users(rows, len(removal))
     if limits.counting == "pairs":
         placed = cut_rows(rows.width, classes.class_number, removal[rows.op], limits)
-        return _as_placing(placed, naive=naive, floor=floor)
+        return _as_placing(placed, naive=naive, certificate=slots)
     full = _fill_by_class(rows, classes, limits)
     entry, requests, entries = full.entry, full.requests, len(full.request)
     request = [full.request]
@@ -142,26 +151,32 @@ def _place_sharded(rows: _Rows, removal: Bools, limits: Limits, max_changes: int
     placed = Placed(entry=entry, request=np.concatenate(request), requests=requests)
     if requests > naive:
         placed = _place_naively(rows, len(removal), limits)
-    return _as_placing(sort_removals_first(placed, removal[rows.op]), naive=naive, floor=floor)
+    certificate = slots
+    if limits.counting == "strict" and slots.floor < placed.requests and len(rows.op) <= MAX_PROVED:
+        delta = build_delta(rows.user.astype(np.int64), rows.op.astype(np.int64), removal)
+        certificate = prove_floor(delta, limits, requests=placed.requests)
+    placed = sort_removals_first(placed, removal[rows.op])
+    return _as_placing(placed, naive=naive, certificate=certificate)
 
 
-def _as_placing(placed: Placed, *, naive: int, floor: int) -> Placing:
+def _as_placing(placed: Placed, *, naive: int, certificate: Certificate) -> Placing:
     return Placing(
         entry=placed.entry,
         request=placed.request.astype(np.int32),
         requests=placed.requests,
         naive=naive,
-        floor=floor,
+        certificate=certificate,
     )
 
 
-def _compute_bounds(rows: _Rows, ops: int, limits: Limits) -> tuple[int, int]:
+def _compute_bounds(rows: _Rows, ops: int, limits: Limits) -> tuple[int, Certificate]:
     """Return the naive number of requests and the lower bound; see ``packing/bound.py``."""
     op_slots = int((-(-np.bincount(rows.op, minlength=ops) // limits.users_of_one_op)).sum())
     if limits.counting == "pairs":
-        return op_slots, pair_floor(len(rows.op), limits)
+        return op_slots, Certificate(proof="pairs", floor=pair_floor(len(rows.op), limits))
     user_slots = int((-(-rows.width // limits.segments)).sum(dtype=np.int64))
-    return op_slots, max(-(-user_slots // limits.users), -(-op_slots // limits.segments))
+    floor = max(-(-user_slots // limits.users), -(-op_slots // limits.segments))
+    return op_slots, Certificate(proof="slots", floor=floor)
 
 
 def _group_users(rows: _Rows, ops: int) -> _Classes:

@@ -15,6 +15,7 @@ from segctl.plan.model import Plan
 VERSION = 4
 """The format version of a saved plan. Raise it when the shape or the meaning changes.
 
+In version 3, the lower bound on the requests had no certificate.
 In version 2, the digest covered neither what an approval allows nor what is recorded of sources.
 In version 3, a second file held the changes of each entry.
 """

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Literal
 
 from segctl.core.approval import ApprovalTolerance, BeyondChanges
+from segctl.core.certificate import Certificate
 from segctl.core.codec import OPTIONAL
 from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Severity
@@ -258,7 +259,8 @@ class Plan:
     ``guards`` and ``allow`` are the limits on the whole plan and what it may do beyond them;
     ``freezes`` are times in ``time_zone`` in which it is not applied. ``month`` is what was sent in
     the calendar month before it was made. ``shapes`` are those of the recorded members of segments
-    that guard them, by address.
+    that guard them, by address. ``certificates`` prove the lower bound on the update requests:
+    one for the changes that are sent at once, and one for those that wait if there are any.
     """
 
     lineage: str
@@ -303,6 +305,7 @@ class Plan:
     shapes: Mapping[str, Shapes] = field(default_factory=dict, metadata=OPTIONAL)
     excluded: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
     held: tuple[HeldBack, ...] = field(default=(), metadata=OPTIONAL)
+    certificates: tuple[Certificate, ...] = field(default=(), metadata=OPTIONAL)
 
     def count(self, *actions: Action) -> int:
         """Count the changes that have one of these actions."""

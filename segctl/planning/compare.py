@@ -22,7 +22,7 @@ from segctl.state.model import SegmentRecord
 from segctl.state.restrictions import Restriction
 from segctl.state.shapes import Shapes, find_new_shapes, most_frequent
 
-NOTHING_PACKED = PackingSummary(requests=0, naive=0, floor=0, settle_from=0)
+NOTHING_PACKED = PackingSummary(requests=0, naive=0, settle_from=0)
 """The packing of an empty delta."""
 
 

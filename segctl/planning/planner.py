@@ -356,4 +356,5 @@ def with_requests(plan: Plan, packing: PackingSummary) -> Plan:
         ),
         settle_from=packing.settle_from if packing.settle_from < packing.requests else None,
         settled_at=packing.settled_at,
+        certificates=packing.certificates,
     )

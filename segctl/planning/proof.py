@@ -5,6 +5,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
+from segctl.core.certificate import CheckedPacking
 from segctl.core.diagnostics import Severity
 from segctl.core.errors import OperationError
 from segctl.core.identity import SetDigest
@@ -88,6 +89,19 @@ def _files_of(saved: LoadedPlan) -> SavedPlanFiles:
             if change.imported is not None and change.target is not None
         },
     )
+
+
+def check_packing(saved: LoadedPlan, prover: PlanProver) -> CheckedPacking:
+    """Return what the changes of a proved plan prove of its requests.
+
+    Raises ``OperationError`` if its certificates cannot be those of its changes.
+    """
+    try:
+        return prover.check_packing(_files_of(saved), saved.plan.certificates)
+    except SavedPlanError as error:
+        raise OperationError(
+            f"the lower bound of the saved plan is not proven: {error}", hint=_HINT
+        ) from error
 
 
 def _require(is_true: object, problem: str) -> None:
@@ -226,7 +240,7 @@ def _check_totals(plan: Plan, facts: SavedPlanFacts) -> None:
     packing = PackingSummary(
         requests=requests.update,
         naive=requests.naive,
-        floor=requests.floor,
+        certificates=plan.certificates,
         settle_from=requests.update if plan.settle_from is None else plan.settle_from,
         settled_at=0.0 if facts.last_asked is None else facts.last_asked + plan.settle_seconds,
     )

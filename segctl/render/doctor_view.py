@@ -37,7 +37,24 @@ def render_json(checks: Sequence[Check]) -> str:
 
 def doctor_schema() -> Schema:
     """Return the schema of ``segctl doctor --json``."""
-    check = js.record(
+    fields = {
+        "format_version": parts.FORMAT_VERSION,
+        "healthy": js.flag("Whether no check found a problem. The exit code is then 0."),
+        "checks": js.array("The checks.", js.reference("Check")),
+    }
+    return js.document(
+        "doctor",
+        "segctl doctor",
+        "The document of `segctl doctor --json`. It has no credentials and no user key. "
+        f"{parts.IGNORE_ADDED}",
+        js.record("", fields),
+        {"Check": check_schema()},
+    )
+
+
+def check_schema() -> Schema:
+    """Return the schema of one check."""
+    return js.record(
         "One check.",
         {
             "topic": js.text(
@@ -50,17 +67,4 @@ def doctor_schema() -> Schema:
             "summary": js.text("What was found."),
             "advice": js.text("What to do; empty if there is nothing to do."),
         },
-    )
-    fields = {
-        "format_version": parts.FORMAT_VERSION,
-        "healthy": js.flag("Whether no check found a problem. The exit code is then 0."),
-        "checks": js.array("The checks.", js.reference("Check")),
-    }
-    return js.document(
-        "doctor",
-        "segctl doctor",
-        "The document of `segctl doctor --json`. It has no credentials and no user key. "
-        f"{parts.IGNORE_ADDED}",
-        js.record("", fields),
-        {"Check": check},
     )

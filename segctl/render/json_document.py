@@ -39,6 +39,7 @@ def document(plan: Plan) -> dict[str, Any]:
         "changes": [change_object(change) for change in plan.changes],
         "summary": summary_object(plan),
         "requests": asdict(plan.requests),
+        "certificates": [asdict(certificate) for certificate in plan.certificates],
         "estimate": asdict(plan.estimate),
         "findings": [finding_object(found) for found in plan.findings],
         "flows": None if plan.flows is None else [asdict(flow) for flow in plan.flows],

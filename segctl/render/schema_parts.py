@@ -1,9 +1,10 @@
 """The parts that several schemas of ``schemas.py`` share."""
 
 from segctl.core.approval import ApprovalTolerance, PairCounts
+from segctl.core.certificate import Certificate
 from segctl.manifests.desired import Lifecycle
 from segctl.manifests.limits import Guards, PlanGuards, PlanOverride, SegmentOverride
-from segctl.plan.model import Action, Figures, HeldBack, MemberCounts
+from segctl.plan.model import Action, Figures, HeldBack, MemberCounts, Requests
 from segctl.render import json_schema as js
 from segctl.render.json_schema import Schema
 from segctl.state.usage import MonthUsage
@@ -203,6 +204,46 @@ def figures() -> Schema:
             "limit": "The number that the rule or guard allows or requires.",
             "segments": "The addresses it is about.",
             "place": "Where the rule or the source is: file:line:column.",
+        },
+    )
+
+
+def requests() -> Schema:
+    """Return the schema of the numbers of requests."""
+    return js.dataclass_record(
+        Requests,
+        "Numbers of requests.",
+        {
+            "create": "Requests that create segments.",
+            "update": "Requests that add and remove members.",
+            "naive": "Update requests without packing: 100 users of one segment and action.",
+            "floor": "A proven lower bound of the update requests.",
+        },
+    )
+
+
+def certificates() -> Schema:
+    """Return the schema of the proofs of the lower bound."""
+    return js.array(
+        "Proofs of the lower bound: of the changes sent at once, then of those that wait.",
+        js.reference("Certificate"),
+    )
+
+
+def certificate() -> Schema:
+    """Return the schema of the proof of a lower bound."""
+    return js.dataclass_record(
+        Certificate,
+        "Why no packing has fewer requests; `segctl verify` checks it. docs/packing.md has the "
+        "proofs. The fields after floor are 0 unless the proof is splits.",
+        {
+            "proof": "The theorem: by pairs, by slots or by splits; empty if nothing is sent.",
+            "floor": "No packing of these changes has fewer requests.",
+            "price": "The price of a user slot in 1/1024; that of an operation slot is the rest.",
+            "max_op_users": "Operations with more users are left out.",
+            "row_ops": "Of each user, the operations that the fewest users have; so many of them.",
+            "max_row": "Users with up to so many operations are counted exactly.",
+            "subset_ops": "Other users are counted by sets of up to so many operations.",
         },
     )
 

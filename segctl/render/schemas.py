@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping
 
 from segctl.core.events import ApplyEnded, ApplyStarted, RateLimited, Recovered, Settling
 from segctl.core.outcomes import Outcome
-from segctl.plan.model import Action, Estimate, Flow, Requests
+from segctl.plan.model import Action, Estimate, Flow
 from segctl.render import json_schema as js
 from segctl.render import schema_parts as parts
 from segctl.render.apply_report import OUTCOMES
 from segctl.render.doctor_view import doctor_schema
 from segctl.render.json_schema import Schema
 from segctl.render.state_schema import state_schema
+from segctl.render.verify_view import verify_schema
 
 
 def plan_schema() -> Schema:
@@ -33,16 +34,8 @@ def plan_schema() -> Schema:
         "held": parts.held(),
         "changes": js.array("Every segment, also those without changes.", js.reference("Change")),
         "summary": js.reference("Summary"),
-        "requests": js.dataclass_record(
-            Requests,
-            "Numbers of requests.",
-            {
-                "create": "Requests that create segments.",
-                "update": "Requests that add and remove members.",
-                "naive": "Update requests without packing: 100 users of one segment and action.",
-                "floor": "A proven lower bound of the update requests.",
-            },
-        ),
+        "requests": parts.requests(),
+        "certificates": parts.certificates(),
         "estimate": js.dataclass_record(
             Estimate,
             "What the plan costs.",
@@ -61,6 +54,7 @@ def plan_schema() -> Schema:
         "Made": parts.made(),
         "Summary": parts.summary(),
         **parts.change_definitions(),
+        "Certificate": parts.certificate(),
         "Figures": parts.figures(),
         "Flow": js.dataclass_record(
             Flow,
@@ -390,6 +384,7 @@ _SCHEMAS: Mapping[str, Callable[[], Schema]] = {
     "report": report_schema,
     "error": error_schema,
     "doctor": doctor_schema,
+    "verify": verify_schema,
 }
 
 NAMES = tuple(_SCHEMAS)

@@ -47,7 +47,7 @@ def as_packing(placing: Placing, user: Ints, op: Ints) -> Packing:
         ops=np.concatenate(ops or none),
         requests=placing.requests,
         naive=placing.naive,
-        floor=placing.floor,
+        certificate=placing.certificate,
     )
 
 

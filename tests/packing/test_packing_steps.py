@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segctl.packing.bins import fill_requests
-from segctl.packing.bound import priced_floor, slot_floor
+from segctl.packing.bound import slot_floor
 from segctl.packing.delta import build_delta
 from segctl.packing.model import Ints, Limits
 from segctl.packing.ragged import offsets
 from segctl.packing.rectangles import SlotUsage, mine_rectangles
+from segctl.packing.split_bound import prove_by_splits
 from segctl.packing.subsets import Subsets, list_part_ops
 
 Rows = list[list[int]]
@@ -104,13 +105,16 @@ def test_bounds_never_exceed_what_sending_each_row_takes(
     delta = build_delta(user, cols, np.zeros(10, np.bool_))
     by_row = sum(-(-len(r) // segments) for r in rows)
     by_op = int((-(-np.bincount(cols) // users)).sum())
-    for bound in (slot_floor(delta, limits), priced_floor(delta, limits)):
+    by_splits = prove_by_splits(delta, limits)
+    for bound in (slot_floor(delta, limits), by_splits.floor if by_splits else 0):
         assert bound <= min(by_row, by_op)
 
 
-def test_the_priced_bound_counts_users_without_common_operations() -> None:
+def test_the_bound_by_splits_counts_users_without_common_operations() -> None:
     # three users with two operations each, all different: a request of three users and
     # three operations cannot have all changes of two users
     user, op = np.repeat(np.arange(3), 2), np.arange(6)
     delta = build_delta(user, op, np.zeros(6, np.bool_))
-    assert priced_floor(delta, Limits(users=3, segments=3)) == 2
+    certificate = prove_by_splits(delta, Limits(users=3, segments=3))
+    assert certificate is not None
+    assert certificate.floor == 2
