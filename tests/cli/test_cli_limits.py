@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from segctl.engine.duckdb import DuckEngine
+from segctl.engine.database import Database
 from tests.cli.conftest import Segctl
 
 COMMANDS = ["plan", "apply", "destroy", "import gold", "rejects list", "state fsck"]
@@ -73,13 +73,13 @@ def test_the_option_comes_before_the_environment(
 
 def test_the_engine_is_given_the_limit(segctl: Segctl, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[int | None] = []
-    made = DuckEngine.__init__
+    made = Database.__init__
 
-    def spy(self: DuckEngine, scratch: Path, *, memory: int | None, **rest: object) -> None:
+    def spy(self: Database, spill: Path, *, memory: int | None, **rest: object) -> None:
         given.append(memory)
-        made(self, scratch, memory=memory, **rest)  # type: ignore[arg-type] # as it was given
+        made(self, spill, memory=memory, **rest)  # type: ignore[arg-type] # as it was given
 
-    monkeypatch.setattr(DuckEngine, "__init__", spy)
+    monkeypatch.setattr(Database, "__init__", spy)
     monkeypatch.setenv("SEGCTL_MEMORY_LIMIT", "256MiB")
     assert segctl("plan").code == 0
     assert segctl("plan", "--memory-limit", "2GB").code == 0
