@@ -1,7 +1,9 @@
 """Who holds a lock: this run, and the error that names another one."""
 
+import getpass
 import os
 import secrets
+import socket
 from datetime import UTC, datetime
 
 from segctl.backends.base import LockInfo
@@ -18,9 +20,6 @@ def new_lock_id() -> str:
 
 def current_user() -> str:
     """Return ``user@host`` of this process."""
-    import getpass  # noqa: PLC0415 - a plan takes no lock
-    import socket  # noqa: PLC0415 - as above
-
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user id without a name

@@ -5,9 +5,10 @@ The files are read by a function of the caller, which decides what may be read.
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, TypeVar
 
+from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Diagnostic, Location
 from segctl.manifests import desired
 from segctl.manifests.declarations import SourcePath, find_sources
