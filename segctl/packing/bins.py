@@ -57,8 +57,8 @@ def fill_requests(
 ) -> Pieces:
     """Return entries of ``users[e]`` by ``ops[e]`` slots packed into requests.
 
-    No entry has more than ``limits.segments`` operations.  ``quick`` tries one filling only;
-    it is about a percent from the best of all fillings.
+    No entry has more than ``limits.segments`` operations.  ``quick`` tries one filling, and
+    another if the first needs a percent more requests than there are slots for.
     """
     end_to_end = _fill_end_to_end(users, ops, removes, limits)
     if end_to_end is not None:
@@ -67,7 +67,12 @@ def fill_requests(
         (n, s, e, 0) for e, (n, s) in enumerate(zip(users.tolist(), ops.tolist(), strict=True))
     ]
     if quick:
-        return _to_pieces(_worst_fit_rounds(pieces, 0, limits, spare=0))
+        least = max(int(users.sum()) / limits.users, int(ops.sum()) / limits.segments)
+        placed = _worst_fit_rounds(pieces, 0, limits, spare=2)
+        if _count_requests(placed) > 1.01 * least:
+            again = _worst_fit_rounds(pieces, 0, limits, spare=6)
+            placed = min(placed, again, key=_count_requests)
+        return _to_pieces(placed)
     together = _fill_best(pieces, 0, limits)
     first = _select_first(users, ops, removes)
     if not bool(first.any()) or bool(first.all()):

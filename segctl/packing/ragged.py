@@ -1,8 +1,12 @@
 """Ragged arrays: rows of unequal length as one flat array with offsets."""
 
+from typing import TypeVar
+
 import numpy as np
 
 from segctl.packing.model import Ints
+
+Number = TypeVar("Number", bound=np.generic)
 
 
 def offsets(lengths: Ints) -> Ints:
@@ -18,7 +22,9 @@ def spans(begin: Ints, lengths: Ints) -> Ints:
     return np.arange(start[-1], dtype=np.int64) + np.repeat(begin - start[:-1], lengths)
 
 
-def take_rows(start: Ints, flat: Ints, rows: Ints) -> tuple[Ints, Ints]:
+def take_rows(
+    start: Ints, flat: np.ndarray[tuple[int], np.dtype[Number]], rows: Ints
+) -> tuple[Ints, np.ndarray[tuple[int], np.dtype[Number]]]:
     """Return the selected rows of a ragged array, in the order of ``rows``: (offsets, flat)."""
     lengths = start[rows + 1] - start[rows]
     return offsets(lengths), flat[spans(start[rows], lengths)]

@@ -8,7 +8,9 @@ matrix, then the threshold is lowered step by step.  Prices are adjusted to the 
 far, so that both kinds of slot stay balanced.
 """
 
+import heapq
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,7 @@ from segctl.packing.model import Bools, Ints, Limits
 from segctl.packing.ragged import offsets, spans, take_rows
 
 Yields = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.int32]
 
 BLOCK_CELLS = 1 << 26  # cells of the dense matrix of one block
 CHANGES_PER_SEED = 800  # each round has one seed for this many uncovered changes
@@ -26,6 +29,9 @@ SEED_BATCH = 256  # seeds grown together
 BRANCHES = 4  # third operations tried for each pair
 MAX_SEED_USERS = 16384  # users of a seed's first operation; more are sampled
 SAMPLE_USERS = 512  # users sampled to choose the next operation of a rectangle
+DENSE_ROWS = 64  # rows per rectangle from which a loop over rectangles is faster
+POOL_SHARE = 0.8  # candidates above this share of the threshold are kept for later rounds
+STALE_SHARE = 0.05  # share of covered changes in the indexes that are removed together
 MAX_ROUNDS = 240  # for each block; limits the work for any delta
 THRESHOLD_DECAY = 0.95  # factor of the yield threshold at each step
 PRICE_GAIN = 0.05  # rate at which the price follows the imbalance
@@ -42,28 +48,33 @@ class SlotUsage:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Threshold:
-    """The yield threshold for rectangles, with the price and limits it is computed for."""
+class _Prices:
+    """The price of a user slot, and the limits, that a yield is computed with."""
 
-    min_yield: float
     price: float
     limits: Limits
 
-    def is_met(self, users: int, ops: int) -> bool:
-        """Return whether a rectangle of this shape has at least 97% of the threshold yield."""
+    def compute_yields(self, users: Yields, ops: Ints) -> Yields:
+        """Return changes per unit of cost; each ``limits.users`` users pay the operations again."""
+        entries = np.maximum(users / self.limits.users, 1.0)
+        yields: Yields = users * ops / (self.price * users + (1 - self.price) * ops * entries)
+        return yields
+
+    def compute_yield(self, users: int, ops: int) -> float:
+        """Return the yield of one rectangle."""
         entries = max(users / self.limits.users, 1.0)
-        slots = self.price * users + (1 - self.price) * ops * entries
-        return users * ops >= 0.97 * self.min_yield * slots
+        return users * ops / (self.price * users + (1 - self.price) * ops * entries)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Candidates:
-    """C candidate rectangles: operations (C, M), sampled rows, and estimated yield."""
+class _Level:
+    """C candidates of one size: operations (C, M), sampled rows, and the yield."""
 
     has_op: Bools
     start: Ints  # (C + 1,) into rows
-    rows: Ints
+    rows: Rows
     is_complete: Bools  # (C,) whether rows has all users rather than a sample
+    lineage: Ints  # (C,) candidates of one lineage grew from one another
     yields: Yields
 
 
@@ -77,40 +88,133 @@ class _Matrix:
         self.row = np.repeat(np.arange(len(size), dtype=np.int32), np.diff(start))
         self.col = cols.astype(np.int32)
         self.dense[self.col, self.row] = True
+        self.by_row = np.ascontiguousarray(self.dense.T)
+        self.is_weighted = int(size.max()) > 1
         order = np.argsort(self.col, kind="stable")
         self.row_by_col, self.col_by_col = self.row[order], self.col[order]
-        self.refresh()
+        self.left = len(self.row)  # changes that are not covered
+        self._count()
 
-    def refresh(self) -> None:
-        """Remove the changes covered since the last refresh from the indexes."""
+    def refresh(self, max_share: float = STALE_SHARE) -> None:
+        """Remove covered changes from the indexes if they are more than this share of them.
+
+        Until then the dense matrix decides what is covered.
+        """
+        if self.left >= (1 - max_share) * len(self.row):
+            return
         left = self.dense[self.col, self.row]
         self.row, self.col = self.row[left], self.col[left]
         left = self.dense[self.col_by_col, self.row_by_col]
         self.row_by_col, self.col_by_col = self.row_by_col[left], self.col_by_col[left]
+        self._count()
+
+    def _count(self) -> None:
         self.row_start = offsets(np.bincount(self.row, minlength=len(self.size)))
         self.col_start = offsets(np.bincount(self.col, minlength=len(self.dense)))
 
-    def count_users(self, owner: Ints, rows: Ints, owners: int) -> Ints:
-        """Return, per owner of rows, the users that still have each operation, (owners, M)."""
-        width = len(self.dense)
+    def cover(self, rows: Rows, ops: Ints) -> None:
+        """Remove the changes of a rectangle."""
+        self.dense[ops[:, None], rows] = False
+        self.by_row[rows[:, None], ops] = False
+        self.left -= len(rows) * len(ops)
+
+    def rows_of(self, op: int) -> Rows:
+        """Return all rows that still have the operation."""
+        rows = self.row_by_col[self.col_start[op] : self.col_start[op + 1]]
+        still: Rows = rows[self.dense[op].take(rows)]
+        return still
+
+    def count_users(self, start: Ints, rows: Rows) -> Ints:
+        """Return, per ragged row of rows, the users that still have each operation, (R, M)."""
+        owners, width = len(start) - 1, len(self.dense)
+        if len(rows) >= DENSE_ROWS * owners and not self.is_weighted:
+            count = np.empty((owners, width), np.int64)
+            for i, (low, high) in enumerate(pairwise(start.tolist())):
+                count[i] = self.by_row[rows[low:high]].sum(axis=0, dtype=np.int16)
+            return count
         length = self.row_start[rows + 1] - self.row_start[rows]
-        key = np.repeat(owner * width, length) + self.col[spans(self.row_start[rows], length)]
-        if int(self.size.max()) == 1:
+        item = np.repeat(np.arange(len(rows), dtype=np.int32), length)
+        col = self.col[spans(self.row_start[rows], length)]
+        still = self.by_row[rows[item], col]
+        item, col = item[still], col[still]
+        key = np.repeat(np.arange(owners, dtype=np.int64) * width, np.diff(start))[item] + col
+        if not self.is_weighted:
             count = np.bincount(key, minlength=owners * width)
         else:
-            weight = np.repeat(self.size[rows], length)
+            weight = self.size[rows[item]]
             count = np.bincount(key, weights=weight, minlength=owners * width).astype(np.int64)
         return count.reshape(owners, width)
 
-    def rows_with(self, ops: Ints) -> Ints:
+    def narrow(self, start: Ints, rows: Rows, parent: Ints, op: Ints) -> tuple[Ints, Rows]:
+        """Return the rows of ``parent[i]`` that have ``op[i]`` too, for each i: (offsets, rows)."""
+        if len(rows) >= DENSE_ROWS * (len(start) - 1):
+            found = []
+            for i, j in zip(parent.tolist(), op.tolist(), strict=True):
+                own = rows[start[i] : start[i + 1]]
+                found.append(own[self.dense[j].take(own)])
+            lengths = np.array([len(own) for own in found], np.int64)
+            return offsets(lengths), np.concatenate([rows[:0], *found])
+        sub_start, sub_rows = take_rows(start, rows, parent)
+        owner = np.repeat(np.arange(len(parent), dtype=np.int64), np.diff(sub_start))
+        has = self.dense[op[owner], sub_rows]
+        return offsets(np.bincount(owner[has], minlength=len(parent))), sub_rows[has]
+
+    def rows_with(self, ops: Ints) -> Rows:
         """Return all rows that still have all of these operations."""
         length = self.col_start[ops + 1] - self.col_start[ops]
         rare = int(ops[np.argmin(length)])
-        rows = self.row_by_col[self.col_start[rare] : self.col_start[rare + 1]].astype(np.int64)
+        rows = self.rows_of(rare)
         for op in ops.tolist():
-            if op != rare:
-                rows = rows[self.dense[op, rows]]
+            rows = rows[self.dense[op].take(rows)]
         return rows
+
+
+class _Pool:
+    """Candidate rectangles that are not taken, the best first.
+
+    The yield of a candidate is that of the time when it was last looked at.  It only falls
+    as changes are covered, so a candidate is looked at again only if its known yield
+    reaches the threshold.
+    """
+
+    def __init__(self) -> None:
+        self.heap: list[tuple[float, int, Rows | None, Ints]] = []
+        self.serial = 0
+
+    def put(self, value: float, rows: Rows | None, ops: Ints) -> None:
+        """Add a candidate; without rows, all rows that have its operations are meant."""
+        heapq.heappush(self.heap, (-value, self.serial, rows, ops))
+        self.serial += 1
+
+    def add_level(self, level: _Level, which: Ints) -> None:
+        """Add these candidates of a level."""
+        for c in which.tolist():
+            ops = np.flatnonzero(level.has_op[c])
+            rows = level.rows[level.start[c] : level.start[c + 1]].copy()
+            self.put(float(level.yields[c]), rows if level.is_complete[c] else None, ops)
+
+    def take(
+        self, matrix: _Matrix, prices: _Prices, min_yield: float, least: float
+    ) -> list[tuple[Rows, Ints]]:
+        """Remove rectangles of at least ``min_yield`` from the matrix and return them.
+
+        Candidates below ``least`` are dropped.
+        """
+        taken: list[tuple[Rows, Ints]] = []
+        while self.heap and -self.heap[0][0] >= min_yield:
+            _, _, rows, ops = heapq.heappop(self.heap)
+            rows = matrix.rows_with(ops) if rows is None else rows
+            rows = rows[matrix.dense[ops[:, None], rows].all(axis=0)]
+            if len(rows) == 0:
+                continue
+            users = int(matrix.size[rows].sum()) if matrix.is_weighted else len(rows)
+            value = prices.compute_yield(users, len(ops))
+            if value >= 0.97 * min_yield:
+                matrix.cover(rows, ops)
+                taken.append((rows, ops))
+            elif value >= least:
+                self.put(value, rows, ops)
+        return taken
 
 
 def mine_rectangles(
@@ -145,34 +249,39 @@ def _mine_block(
     matrix: _Matrix, limits: Limits, used: SlotUsage, *, balance: bool
 ) -> tuple[Parts, SlotUsage]:
     """Remove rectangles until single operations and whole rows cover the rest as cheaply."""
-    taken: list[tuple[Ints, Ints]] = []
+    taken: list[tuple[Rows, Ints]] = []
+    pool = _Pool()
     min_yield = np.inf
     for number in range(MAX_ROUNDS):
-        left = len(matrix.row)
+        left = matrix.left
         if left == 0:
             break
         seeds = max(8, min(left // CHANGES_PER_SEED, 4 * SEED_BATCH))
-        batches = [
-            _grow(matrix, number * 64 + batch, min(SEED_BATCH, seeds - low), used.price, limits)
+        prices = _Prices(price=used.price, limits=limits)
+        grown = [
+            _grow(matrix, number * 64 + batch, min(SEED_BATCH, seeds - low), prices)
             for batch, low in enumerate(range(0, seeds, SEED_BATCH))
         ]
-        sorted_yields = np.sort(np.concatenate([b.yields for b in batches]))
-        if len(sorted_yields) == 0:
+        levels = [level for batch in grown for level in batch]
+        sorted_yields = np.sort(np.concatenate([np.zeros(0), *(b.yields for b in levels)]))
+        if len(sorted_yields) == 0 and not pool.heap:
             break
-        # start at the 95th percentile of the yields; never above that of the current candidates
-        min_yield = min(min_yield, float(sorted_yields[-1 - len(sorted_yields) // 20]))
-        threshold = _Threshold(min_yield=min_yield, price=used.price, limits=limits)
-        before = len(taken)
-        covered = 0
-        for candidates in batches:
-            covered += _take_rectangles(matrix, candidates, threshold, taken)
+        if len(sorted_yields):
+            # start at the 95th percentile of the yields; never above that of the candidates
+            high = float(sorted_yields[-1 - len(sorted_yields) // 20])
+            min_yield = min(min_yield, high)
+        for batch in grown:
+            _select_best(batch, pool, POOL_SHARE * min_yield)
+        found = pool.take(matrix, prices, min_yield, POOL_SHARE * min_yield)
+        taken += found
         matrix.refresh()
-        used = _update_price(matrix, used, taken[before:], limits)
-        if covered <= MIN_COVERED_SHARE * left:
+        used = _update_price(matrix, used, found, limits)
+        if sum(len(rows) * len(ops) for rows, ops in found) <= MIN_COVERED_SHARE * left:
             min_yield *= THRESHOLD_DECAY
             # below this, an operation alone for all its users has nearly the same yield
             if min_yield * used.price < 1.3:
                 break
+    matrix.refresh(0.0)
     rest = np.diff(matrix.row_start)
     if balance:
         as_one_part = _choose_rests(matrix, rest, used, limits)
@@ -181,80 +290,118 @@ def _mine_block(
     return _collect_parts(matrix, taken, as_one_part & (rest > 1)), used
 
 
-def _grow(matrix: _Matrix, salt: int, seeds: int, price: float, limits: Limits) -> _Candidates:
+def _select_best(levels: list[_Level], pool: _Pool, least: float) -> None:
+    """Add the best candidate of each lineage to the pool, if its yield is at least ``least``."""
+    if not levels:
+        return
+    lineage = np.concatenate([level.lineage for level in levels])
+    yields = np.concatenate([level.yields for level in levels])
+    order = np.lexsort((-yields, lineage))
+    first = np.concatenate(([True], lineage[order][1:] != lineage[order][:-1]))
+    is_best = np.zeros(len(order), np.bool_)
+    is_best[order[first]] = True
+    is_best &= yields >= least
+    end = 0
+    for level in levels:
+        begin, end = end, end + len(level.yields)
+        pool.add_level(level, np.flatnonzero(is_best[begin:end]))
+
+
+def _grow(matrix: _Matrix, salt: int, seeds: int, prices: _Prices) -> list[_Level]:
     """Return rectangles grown from random operations, weighted by their number of changes."""
-    has_op, owner, rows, scale = _seed(matrix, salt, seeds)
-    results: list[_Candidates] = []
-    best = np.zeros(seeds)
-    level = 1
+    limits = prices.limits
+    has_op, start, rows, scale = _seed(matrix, salt, seeds, limits)
+    levels: list[_Level] = []
+    best = np.zeros(len(has_op))
+    lineage = np.arange(len(has_op), dtype=np.int64) * BRANCHES
+    level = 2
     while len(has_op):
-        start = offsets(np.bincount(owner, minlength=len(has_op)))
-        known = np.bincount(owner, weights=matrix.size[rows], minlength=len(has_op))
-        sampled_items = _sample_evenly(start, SAMPLE_USERS if level == 2 else SAMPLE_USERS // 4)
-        sample_owner, sample = owner[sampled_items[1]], rows[sampled_items[1]]
-        count = matrix.count_users(sample_owner, sample, len(has_op))
-        sample_users = np.bincount(
-            sample_owner, weights=matrix.size[sample], minlength=len(has_op)
-        ).astype(np.int64)
+        sample_start, sample = _sample_evenly(
+            start, SAMPLE_USERS if level == 2 else SAMPLE_USERS // 4
+        )
+        count = matrix.count_users(sample_start, rows[sample])
+        known, sampled = np.diff(start), np.diff(sample_start)
+        if matrix.is_weighted:
+            known = _sum_within(start, matrix.size[rows])
+            sampled = _sum_within(sample_start, matrix.size[rows[sample]])
         # an operation that all users have adds changes and no user slots
-        has_op |= (count == sample_users[:, None]) & (sample_users > 0)[:, None]
+        has_op |= (count == sampled[:, None]) & (sampled > 0)[:, None]
         wide = has_op.sum(axis=1)
-        yields = _compute_yields(known * scale, wide, price, limits)
+        yields = prices.compute_yields(known * scale, wide)
         yields[wide > limits.segments] = 0
-        if level > 1:
-            good = np.flatnonzero((yields > 0) & (yields >= 0.8 * best))
-            part_start, part_rows = take_rows(start, rows, good)
-            results.append(
-                _Candidates(
-                    has_op=has_op[good],
-                    start=part_start,
-                    rows=part_rows,
-                    is_complete=scale[good] == 1.0,
-                    yields=yields[good],
-                )
+        good = np.flatnonzero((yields > 0) & (yields >= 0.8 * best))
+        part_start, part_rows = take_rows(start, rows, good)
+        levels.append(
+            _Level(
+                has_op=has_op[good],
+                start=part_start,
+                rows=part_rows,
+                is_complete=scale[good] == 1.0,
+                lineage=lineage[good],
+                yields=yields[good],
             )
+        )
         best = np.maximum(best, yields)
         count[has_op] = 0
-        if level == 1:
-            # break near ties at random, so that seeds grow in different directions
-            noise = hash_numbers(np.arange(count.size), salt).reshape(count.shape) % np.uint64(256)
-            count = count * (1024 + noise.astype(np.int64))
-            next_ops = count.argmax(axis=1)[:, None]
-        elif level == 2:
-            next_ops = _top_columns(count, min(BRANCHES, has_op.shape[1]))
-        else:
-            next_ops = count.argmax(axis=1)[:, None]
+        next_ops = _top_columns(count, min(BRANCHES if level == 2 else 1, has_op.shape[1]))
         value = np.take_along_axis(count, next_ops, 1)
         grows = (value > 0) & ((yields >= 0.8 * best) & (wide < limits.segments))[:, None]
         parent, which = np.nonzero(grows)
         op = next_ops[parent, which]
-        sub_start, sub_rows = take_rows(start, rows, parent)
-        owner = np.repeat(np.arange(len(parent), dtype=np.int64), np.diff(sub_start))
-        has = matrix.dense[op[owner], sub_rows]
-        owner, rows = owner[has], sub_rows[has]
+        start, rows = matrix.narrow(start, rows, parent, op)
         has_op = has_op[parent]
         has_op[np.arange(len(parent)), op] = True
-        scale, best = scale[parent], best[parent]
+        scale, best, lineage = scale[parent], best[parent], lineage[parent] + which
         level += 1
-    return _concatenate(results, len(matrix.dense))
+    return levels
 
 
-def _seed(matrix: _Matrix, salt: int, seeds: int) -> tuple[Bools, Ints, Ints, Yields]:
-    """Draw first operations: (operations, owner and row of each sampled user, users per sample)."""
+def _seed(
+    matrix: _Matrix, salt: int, seeds: int, limits: Limits
+) -> tuple[Bools, Ints, Rows, Yields]:
+    """Draw pairs of operations: (operations, offsets and rows, users per sampled user).
+
+    The first is drawn, and the second is one that most users of the first have.
+    """
     width = len(matrix.dense)
     drawn = (hash_numbers(np.arange(seeds), salt + 1000) % np.uint64(len(matrix.col))).astype(
         np.int64
     )
     first = matrix.col[drawn].astype(np.int64)
-    begin = matrix.col_start[first]
-    length = matrix.col_start[first + 1] - begin
-    sampled = np.minimum(length, MAX_SEED_USERS)
-    owner = np.repeat(np.arange(seeds, dtype=np.int64), sampled)
-    nth = np.arange(len(owner), dtype=np.int64) - np.repeat(offsets(sampled)[:-1], sampled)
-    rows = matrix.row_by_col[begin[owner] + nth * length[owner] // sampled[owner]].astype(np.int64)
+    length = matrix.col_start[first + 1] - matrix.col_start[first]
+    start, sample = _sample_evenly(offsets(length), SAMPLE_USERS // 4)
+    sample += np.repeat(matrix.col_start[first] - offsets(length)[:-1], np.diff(start))
+    rows, of_seed = matrix.row_by_col[sample], np.repeat(np.arange(seeds), np.diff(start))
+    still = matrix.dense[first[of_seed], rows]
+    rows, start = rows[still], offsets(np.bincount(of_seed[still], minlength=seeds))
+    count = matrix.count_users(start, rows)
+    users = _sum_within(start, matrix.size[rows])
     has_op = np.zeros((seeds, width), np.bool_)
     has_op[np.arange(seeds), first] = True
-    return has_op, owner, rows, length / sampled
+    has_op |= count == users[:, None]
+    count[has_op] = 0
+    # break near ties at random, so that seeds grow in different directions
+    noise = hash_numbers(np.arange(count.size), salt).reshape(count.shape) % np.uint64(256)
+    count = count * (1024 + noise.astype(np.int64))
+    second = count.argmax(axis=1)
+    grows = np.flatnonzero((count.max(axis=1) > 0) & (has_op.sum(axis=1) < limits.segments))
+    first, second, length, has_op = first[grows], second[grows], length[grows], has_op[grows]
+    has_op[np.arange(len(grows)), second] = True
+    begin, sampled = matrix.col_start[first], np.minimum(length, MAX_SEED_USERS)
+    found = []
+    for i, (a, b) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
+        own = matrix.row_by_col[begin[i] : begin[i] + length[i]]
+        if length[i] > MAX_SEED_USERS:
+            own = own[np.arange(MAX_SEED_USERS) * length[i] // MAX_SEED_USERS]
+        own = own[matrix.dense[b].take(own)]
+        found.append(own[matrix.dense[a].take(own)])
+    found_start = offsets(np.array([len(own) for own in found], np.int64))
+    return has_op, found_start, np.concatenate([rows[:0], *found]), length / sampled
+
+
+def _sum_within(start: Ints, flat: Ints) -> Ints:
+    """Return the sum of each row of a ragged array, (R,)."""
+    return np.diff(offsets(flat)[start])
 
 
 def _top_columns(count: Ints, most: int) -> Ints:
@@ -280,61 +427,8 @@ def _sample_evenly(start: Ints, most: int) -> tuple[Ints, Ints]:
     return sample_start, start[:-1][owner] + nth * length[owner] // sampled[owner]
 
 
-def _concatenate(results: list[_Candidates], width: int) -> _Candidates:
-    if not results:
-        none: Ints = np.zeros(0, np.int64)
-        return _Candidates(
-            has_op=np.zeros((0, width), np.bool_),
-            start=np.zeros(1, np.int64),
-            rows=none,
-            is_complete=np.zeros(0, np.bool_),
-            yields=np.zeros(0),
-        )
-    return _Candidates(
-        has_op=np.concatenate([r.has_op for r in results]),
-        start=offsets(np.concatenate([np.diff(r.start) for r in results])),
-        rows=np.concatenate([r.rows for r in results]),
-        is_complete=np.concatenate([r.is_complete for r in results]),
-        yields=np.concatenate([r.yields for r in results]),
-    )
-
-
-def _compute_yields(users: Yields, ops: Ints, price: float, limits: Limits) -> Yields:
-    """Return changes per unit of cost; each ``limits.users`` users pay the operations again."""
-    entries = np.maximum(users / limits.users, 1.0)
-    yields: Yields = users * ops / (price * users + (1 - price) * ops * entries)
-    return yields
-
-
-def _take_rectangles(
-    matrix: _Matrix,
-    candidates: _Candidates,
-    threshold: _Threshold,
-    taken: list[tuple[Ints, Ints]],
-) -> int:
-    """Remove candidates that meet the threshold, best first; return the changes covered."""
-    good = np.flatnonzero(candidates.yields >= threshold.min_yield)
-    good = good[np.argsort(-candidates.yields[good], kind="stable")]
-    covered = 0
-    for c in good.tolist():
-        ops = np.flatnonzero(candidates.has_op[c])
-        if candidates.is_complete[c]:
-            rows = candidates.rows[candidates.start[c] : candidates.start[c + 1]]
-        else:
-            rows = matrix.rows_with(ops)
-        rows = rows[matrix.dense[ops[:, None], rows].all(axis=0)]
-        if len(rows) == 0:
-            continue
-        if not threshold.is_met(int(matrix.size[rows].sum()), len(ops)):
-            continue
-        matrix.dense[ops[:, None], rows] = False
-        taken.append((rows, ops))
-        covered += len(rows) * len(ops)
-    return covered
-
-
 def _update_price(
-    matrix: _Matrix, used: SlotUsage, taken: list[tuple[Ints, Ints]], limits: Limits
+    matrix: _Matrix, used: SlotUsage, taken: list[tuple[Rows, Ints]], limits: Limits
 ) -> SlotUsage:
     """Return the slots used with the new rectangles, and the price moved toward balance."""
     users, ops = used.users, used.ops
@@ -367,12 +461,12 @@ def _choose_rests(matrix: _Matrix, left: Ints, used: SlotUsage, limits: Limits) 
     return as_one_part
 
 
-def _collect_parts(matrix: _Matrix, taken: list[tuple[Ints, Ints]], as_one_part: Bools) -> Parts:
+def _collect_parts(matrix: _Matrix, taken: list[tuple[Rows, Ints]], as_one_part: Bools) -> Parts:
     """Return rectangles as parts; the rest of a row is one part, or one for each operation."""
     left = np.diff(matrix.row_start)
     alone = ~as_one_part[matrix.row]
     rest_rows = np.flatnonzero(as_one_part)
-    rows = [r for r, _ in taken]
+    rows = [r.astype(np.int64) for r, _ in taken]
     lengths = [np.full(len(r), len(o), np.int64) for r, o in taken]
     ops = [np.tile(o, len(r)) for r, o in taken]
     rows += [rest_rows, matrix.row[alone].astype(np.int64)]
