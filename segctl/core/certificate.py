@@ -1,7 +1,8 @@
 """The certificate of a lower bound on requests: what a checker needs besides the delta."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from segctl.core.dataclass import dataclass
 
 Proof = Literal["empty", "pairs", "slots", "splits"]
 

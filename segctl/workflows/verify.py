@@ -4,9 +4,9 @@ Nothing here uses the packer: SQL counts what the plan sends, and ``checking/`` 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from segctl.core.certificate import CheckedPacking
+from segctl.core.dataclass import dataclass
 from segctl.core.health import Check, Status
 from segctl.plan.model import Plan
 from segctl.session.context import Context

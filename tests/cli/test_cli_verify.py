@@ -13,7 +13,7 @@ from tests.cli.conftest import Segctl
 from tests.cli.test_cli_forged_plans import rewrite
 
 SEGMENTS, USERS = 60, 250
-CHANCE = Random(7)  # noqa: S311
+CHANCE = Random(7)  # noqa: S311 - no secret
 CHOICES = [CHANCE.sample(range(SEGMENTS), 4) for _ in range(USERS)]
 """Each user is in four segments, so few users have several in common."""
 
