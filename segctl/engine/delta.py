@@ -77,9 +77,11 @@ GROUP BY d.target
 """
 
 _SAMPLES = """
-SELECT target, action, min({'kind': kind, 'value': value}, $most)
-FROM delta WHERE NOT reasserted GROUP BY target, action
+SELECT target, action, kind, value FROM delta WHERE position IN (
+    SELECT unnest(min(position, $most)) FROM delta WHERE NOT reasserted GROUP BY target, action
+) ORDER BY position
 """
+"""The first members of each target and action, in the order of the delta."""
 
 _SAVED = """
 CREATE OR REPLACE VIEW saved_delta AS FROM read_parquet({delta}) WHERE request >= 0
@@ -209,12 +211,10 @@ def count_changes(
 
 
 def _samples(db: duckdb.DuckDBPyConnection) -> dict[int, Sample]:
-    by_target: dict[int, dict[str, tuple[tuple[Kind, str], ...]]] = {}
-    for target_index, action, members in db.execute(_SAMPLES, {"most": SAMPLE_SIZE}).fetchall():
-        by_target.setdefault(target_index, {})[action] = tuple(
-            (Kind(member["kind"]), member["value"]) for member in members
-        )
+    by_target: dict[int, dict[str, list[tuple[Kind, str]]]] = {}
+    for target, action, kind, value in db.execute(_SAMPLES, {"most": SAMPLE_SIZE}).fetchall():
+        by_target.setdefault(target, {}).setdefault(action, []).append((Kind(kind), value))
     return {
-        index: Sample(add=members.get("ADD", ()), remove=members.get("REMOVE", ()))
+        index: Sample(add=tuple(members.get("ADD", ())), remove=tuple(members.get("REMOVE", ())))
         for index, members in by_target.items()
     }

@@ -22,6 +22,7 @@ COMPRESSION_LEVEL = 1
 """Of zstd. Higher levels take a third more time for files of the same size."""
 
 _FETCHED_ROWS = 20_000
+_KINDS: dict[str, Kind] = {str(kind): kind for kind in Kind}
 
 _OPERATIONS = """
 SELECT target, action, count(*), count(settle_from), max(settle_from) FROM delta GROUP BY ALL
@@ -101,13 +102,14 @@ def iter_entries(db: duckdb.DuckDBPyConnection, file: Path) -> Iterator[PackedEn
         )
         rows = (row for chunk in iter(lambda: cursor.fetchmany(_FETCHED_ROWS), []) for row in chunk)
         for _, group in groupby(rows, itemgetter(0)):
-            changes = list(group)
+            _, requests, targets, actions, kinds, values = zip(*group, strict=True)
             # An entry is the product of its users and its actions.
-            users = dict.fromkeys((row[4], row[5]) for row in changes)
             yield PackedEntry(
-                request=changes[0][1],
-                users=tuple((Kind(kind), value) for kind, value in users),
-                actions=tuple(dict.fromkeys((row[2], row[3]) for row in changes)),
+                request=requests[0],
+                users=tuple(
+                    dict.fromkeys(zip(map(_KINDS.__getitem__, kinds), values, strict=True))
+                ),
+                actions=tuple(dict.fromkeys(zip(targets, actions, strict=True))),
             )
     finally:
         cursor.close()

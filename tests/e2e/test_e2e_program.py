@@ -1,5 +1,6 @@
 """The program as CI runs it: exit codes, locks, traces, interrupts."""
 
+import hashlib
 import json
 import re
 import signal
@@ -8,6 +9,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from segctl.core.errors import AppliedInPart
@@ -82,6 +84,42 @@ def test_a_plan_of_an_interrupted_apply_leaves_its_journal_alone(shop: Workshop)
     assert ran.code == 0
     assert json.loads(ran.out)["changes"][0]["members"]["reasserted"] >= 100
     assert tree(shop.root) == before
+
+
+def as_version_1(journal: Path) -> None:
+    """Rewrite a journal in its first format: two files of members, and a plan of format 3."""
+    delta, batches = journal / "delta.parquet", journal / "batches.parquet"
+    with duckdb.connect() as db:
+        db.execute("SET preserve_insertion_order = true")
+        db.execute(f"CREATE TABLE t AS FROM '{delta}'")
+        db.execute(f"COPY (SELECT * EXCLUDE (entry) FROM t) TO '{delta}' (FORMAT parquet)")
+        db.execute(
+            "COPY (SELECT request, entry, list(kind) AS kinds, list(value) AS names, [0] AS "
+            f"targets, ['ADD'] AS actions FROM t GROUP BY ALL) TO '{batches}' (FORMAT parquet)"
+        )
+    document = json.loads((journal / "header.json").read_bytes())
+    document["version"] = 1
+    document["header"]["plan"]["version"] = 3
+    document["files"] = {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in (delta, batches)
+    }
+    (journal / "header.json").write_text(json.dumps(document))
+
+
+def test_an_apply_that_an_older_segctl_began_is_finished(shop: Workshop) -> None:
+    shop.declare(segment("gold", *many(500)))
+    gate = Gate(shop.service, moment="applied", number=2)
+    with shop.process("apply", "--auto-approve") as process:
+        assert gate.reached.wait(PATIENCE)
+        process.kill()
+        process.communicate(timeout=PATIENCE)
+    gate.open.set()
+    as_version_1(shop.root / "segctl.state.d/journal/current")
+    shop.died()
+    done = shop.run("apply", "--auto-approve")
+    assert done.code == 0, done.err
+    shop.settled()
+    assert not list((shop.root / "segctl.state.d").rglob("batches.parquet"))
 
 
 def test_exactly_the_planned_requests_are_sent(shop: Workshop) -> None:

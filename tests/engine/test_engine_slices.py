@@ -28,7 +28,7 @@ def in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(placement, "place", partial(place, max_changes=2000))
 
 
-def plan(folder: Path, threads: int) -> Path:
+def plan(folder: Path, threads: int, targets: list[str] = KEYS) -> Path:
     """Compare a table of seven segments with one recorded set, pack and save."""
     folder.mkdir()
     source = folder / "table.parquet"
@@ -42,12 +42,12 @@ def plan(folder: Path, threads: int) -> Path:
         kind=Kind.IDENTITY,
         segment_column="segment",
     )
-    engine.load(scan, targets={key: n for n, key in enumerate(KEYS)})
+    engine.load(scan, targets={key: n for n, key in enumerate(targets)})
     before = recorded_files(folder, [(Kind.IDENTITY, f"u{i}") for i in range(3000)])
     for n in range(len(KEYS)):
         engine.set_recorded(n, before, wanted=True)
     engine.diff()
-    engine.pack(KEYS, counting="strict", settle_seconds=30.0)
+    engine.pack(targets, counting="strict", settle_seconds=30.0)
     engine.save(folder / "delta.parquet")
     engine.close()
     return folder / "delta.parquet"
@@ -77,6 +77,17 @@ def test_a_delta_packed_and_written_in_slices_equals_the_one_of_plain_sql(tmp_pa
     assert len(expected) > 50_000
     assert sorted(rows(sent)) == expected
     assert sorted(rows(saved)) == expected
+
+
+@pytest.mark.usefixtures("in_slices")
+def test_operations_are_numbered_by_the_keys_of_their_segments(tmp_path: Path) -> None:
+    """The requests are the same if the targets have other indexes, and so another order."""
+    one = plan(tmp_path / "a", threads=2)
+    other = plan(tmp_path / "b", threads=2, targets=KEYS[::-1])
+    columns = "request, entry, action, value"
+    assert rows(f"SELECT {columns}, target FROM '{one}'") == rows(
+        f"SELECT {columns}, 7 - target FROM '{other}'"
+    )
 
 
 @pytest.mark.usefixtures("in_slices")
