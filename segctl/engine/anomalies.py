@@ -46,9 +46,18 @@ WHERE NOT contains(value, '@') AND regexp_full_match(value, '[\\pL _-]+')
 """
 
 
-def find_anomalies(db: duckdb.DuckDBPyConnection, scan: FileScan | None, rows: str) -> Anomalies:
-    """Return what looks wrong in ``rows``, a SELECT; ``scan`` if they are from files."""
-    variants, share = _count_case_variants(db, rows)
+def find_anomalies(
+    db: duckdb.DuckDBPyConnection,
+    scan: FileScan | None,
+    rows: str,
+    *,
+    may_have_variants: bool = True,
+) -> Anomalies:
+    """Return what looks wrong in ``rows``, a SELECT; ``scan`` if they are from files.
+
+    Without ``may_have_variants`` all values are known to be in one case.
+    """
+    variants, share = _count_case_variants(db, rows) if may_have_variants else (0, 1)
     return Anomalies(
         case_variants=variants * share,
         case_share=share,

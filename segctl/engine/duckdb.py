@@ -73,6 +73,7 @@ from segctl.engine.resource_errors import (
 from segctl.engine.saved_packing import check_saved_packing
 from segctl.engine.saved_plan import prove_files
 from segctl.engine.set_operations import SetOperations
+from segctl.engine.write_list import write_list
 from segctl.manifests.desired import Role
 from segctl.plan.model import Users
 
@@ -301,6 +302,11 @@ class DuckEngine(DuckMemberLister):
         if recorded:
             return shapes.count_shapes(self._db, "recorded", targets)
         return shapes.count_shapes(self._db, "delta", targets, where=shapes.ADDED)
+
+    @translate_resource_errors
+    def write_list(self, files: FileScan) -> tuple[LoadStats, FoldedTarget | None]:
+        """Write the members in files as a base file; see ``MemberComparer.write_list``."""
+        return write_list(self._db, self._scratch, self._reader, files, number=next(self._numbers))
 
     @translate_resource_errors
     def write_desired(self, target_index: int) -> FoldedTarget:

@@ -21,6 +21,9 @@ COMPACT_SHARE = 0.25
 COMPACT_FILES = 16
 """... or if it already has this many change files."""
 
+BASE_LEVEL = 1
+"""The zstd level of base files. Level 3 takes longer, and makes sorted keys no smaller."""
+
 CHANGES_LEVEL = 12
 """The zstd level of change files. They are small, but kept and copied with every backup."""
 
@@ -303,14 +306,14 @@ def _finalize_target(
         outgrown = before.change_rows + changes > COMPACT_SHARE * before.base_rows
         if outgrown or len(before.changes) >= COMPACT_FILES:
             select = _BASE_FILE.format(target=target_index)
-            base_file = _write(db, scratch, select, rows=digest.count)
+            base_file = write_sorted(db, scratch, select, rows=digest.count)
         else:
             select = _CHANGE_FILE.format(target=target_index)
-            change_file = _write(db, scratch, select, rows=changes, level=CHANGES_LEVEL)
+            change_file = write_sorted(db, scratch, select, rows=changes, level=CHANGES_LEVEL)
     uncertain, refused = pairs
     if uncertain or refused:
         select = _PAIRS_FILE.format(target=target_index)
-        pairs_file = _write(db, scratch, select, rows=uncertain + refused)
+        pairs_file = write_sorted(db, scratch, select, rows=uncertain + refused)
     return FoldedTarget(
         digest=digest,
         has_changed=bool(changes),
@@ -331,12 +334,12 @@ def write_desired(db: duckdb.DuckDBPyConnection, scratch: Path, target_index: in
     ).fetchall()
     digest = sql.digest_from_sums(*sums)
     select = f"SELECT kind, value {members} ORDER BY {sql.MEMBER_ORDER}"
-    base = _write(db, scratch, select, rows=digest.count) if digest.count else None
+    base = write_sorted(db, scratch, select, rows=digest.count) if digest.count else None
     return FoldedTarget(digest=digest, has_changed=bool(digest.count), base=base)
 
 
-def _write(
-    db: duckdb.DuckDBPyConnection, scratch: Path, select: str, *, rows: int, level: int = 3
+def write_sorted(
+    db: duckdb.DuckDBPyConnection, scratch: Path, select: str, *, rows: int, level: int = BASE_LEVEL
 ) -> Path:
     """Write a sorted file of the state. Raises ``StateDamaged`` if it has not ``rows`` rows."""
     file = scratch / f"{uuid4().hex}.parquet"
