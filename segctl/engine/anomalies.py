@@ -5,6 +5,7 @@ with an upper-case letter, or none with a lower-case one: then one pass over the
 """
 
 from collections import Counter
+from dataclasses import replace
 
 import duckdb
 
@@ -51,18 +52,20 @@ def find_anomalies(
     scan: FileScan | None,
     rows: str,
     *,
-    may_have_variants: bool = True,
+    has_upper_case: bool,
 ) -> Anomalies:
     """Return what looks wrong in ``rows``, a SELECT; ``scan`` if they are from files.
 
-    Without ``may_have_variants`` all values are known to be in one case.
+    ``has_upper_case`` is false if no value is known to have an upper-case letter.
     """
-    variants, share = _count_case_variants(db, rows) if may_have_variants else (0, 1)
-    return Anomalies(
-        case_variants=variants * share,
-        case_share=share,
-        header_lines=_count_header_lines(db, scan, rows) if scan else 0,
-    )
+    found = Anomalies(header_lines=_count_header_lines(db, scan, rows) if scan else 0)
+    return add_case_variants(db, found, rows) if has_upper_case else found
+
+
+def add_case_variants(db: duckdb.DuckDBPyConnection, found: Anomalies, rows: str) -> Anomalies:
+    """Add the number of values that differ from another in case."""
+    variants, share = _count_case_variants(db, rows)
+    return replace(found, case_variants=variants * share, case_share=share)
 
 
 def find_inline_anomalies(rows: InlineRows) -> Anomalies:

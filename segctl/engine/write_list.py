@@ -13,7 +13,8 @@ from segctl.core.identity import IdentityProblem, Kind, SetDigest
 from segctl.engine import sql
 from segctl.engine.anomalies import find_anomalies
 from segctl.engine.compare import Load
-from segctl.engine.fold import write_sorted
+from segctl.engine.fold import write_base
+from segctl.engine.letter_case import HAS_UPPER_CASE
 from segctl.engine.load_stats import add_first_rows
 from segctl.engine.model import FileScan, FoldedTarget, LoadStats
 from segctl.engine.read import RowReader
@@ -21,7 +22,7 @@ from segctl.engine.resource_errors import is_resource_error
 
 _CHECK = (
     f"SELECT count(*), {sql.digest_sums(sql.ENCODED_MEMBER)}, count({sql.VALUE_PROBLEM}), "
-    "count_if(value <> lower(value)) FROM ({rows})"
+    f"count_if({HAS_UPPER_CASE}) FROM ({{rows}})"
 )
 _INVALID = (
     f"SELECT {sql.VALUE_PROBLEM} AS problem, count(*) FROM ({{rows}}) "
@@ -53,11 +54,9 @@ def write_list(
             stats = replace(stats, invalid={IdentityProblem(name): n for name, n in found})
             load = Load(number=number, source=files, select=select, rows=rows, targets=[])
             return add_first_rows(db, load, stats, reader.select_in_order), None
-        anomalies = find_anomalies(
-            db, reader.readable(files), select, may_have_variants=bool(upper)
-        )
+        anomalies = find_anomalies(db, reader.readable(files), select, has_upper_case=bool(upper))
         listed = sql.digest_from_sums(rows, high, low)
-        folded = _write(db, scratch, select, files.kind, listed)
+        folded = _write(db, scratch, select, files.kind, listed=listed, is_lower_case=not upper)
     except duckdb.Error as error:
         if is_resource_error(error):
             raise
@@ -67,7 +66,13 @@ def write_list(
 
 
 def _write(
-    db: duckdb.DuckDBPyConnection, scratch: Path, select: str, kind: Kind, listed: SetDigest
+    db: duckdb.DuckDBPyConnection,
+    scratch: Path,
+    select: str,
+    kind: Kind,
+    *,
+    listed: SetDigest,
+    is_lower_case: bool,
 ) -> FoldedTarget:
     """Write the distinct rows of a list. ``listed`` digests all rows.
 
@@ -77,14 +82,16 @@ def _write(
         return FoldedTarget(digest=listed)
     in_order = f"SELECT value FROM ({select}) ORDER BY value"
     members = f"SELECT {sql.literal(kind)} AS kind, value FROM ({in_order})"
-    file = write_sorted(db, scratch, members, rows=listed.count)
+    count = listed.count
+    file = write_base(db, scratch, members, rows=count, is_lower_case=is_lower_case)
     rows = _WITH_REPEATED.format(table=f"read_parquet({sql.file_name(file)})")
     with sql.preserve_order(db):
         [[repeated]] = db.execute(f"SELECT count(*) FROM ({rows}) WHERE is_repeated").fetchall()
     if not repeated:
         return FoldedTarget(digest=listed, has_changed=True, base=file)
     distinct = f"SELECT kind, value FROM ({rows}) WHERE is_repeated IS NOT TRUE"
-    base = write_sorted(db, scratch, distinct, rows=listed.count - repeated)
+    count -= repeated
+    base = write_base(db, scratch, distinct, rows=count, is_lower_case=is_lower_case)
     file.unlink()
     [sums] = db.execute(
         f"SELECT count(*), {sql.digest_sums(sql.ENCODED_MEMBER)} "
