@@ -5,6 +5,7 @@ with an upper-case letter, or none with a lower-case one: then one pass over the
 """
 
 from collections import Counter
+from dataclasses import replace
 
 import duckdb
 
@@ -46,14 +47,25 @@ WHERE NOT contains(value, '@') AND regexp_full_match(value, '[\\pL _-]+')
 """
 
 
-def find_anomalies(db: duckdb.DuckDBPyConnection, scan: FileScan | None, rows: str) -> Anomalies:
-    """Return what looks wrong in ``rows``, a SELECT; ``scan`` if they are from files."""
+def find_anomalies(
+    db: duckdb.DuckDBPyConnection,
+    scan: FileScan | None,
+    rows: str,
+    *,
+    has_upper_case: bool,
+) -> Anomalies:
+    """Return what looks wrong in ``rows``, a SELECT; ``scan`` if they are from files.
+
+    ``has_upper_case`` is false if no value is known to have an upper-case letter.
+    """
+    found = Anomalies(header_lines=_count_header_lines(db, scan, rows) if scan else 0)
+    return add_case_variants(db, found, rows) if has_upper_case else found
+
+
+def add_case_variants(db: duckdb.DuckDBPyConnection, found: Anomalies, rows: str) -> Anomalies:
+    """Add the number of values that differ from another in case."""
     variants, share = _count_case_variants(db, rows)
-    return Anomalies(
-        case_variants=variants * share,
-        case_share=share,
-        header_lines=_count_header_lines(db, scan, rows) if scan else 0,
-    )
+    return replace(found, case_variants=variants * share, case_share=share)
 
 
 def find_inline_anomalies(rows: InlineRows) -> Anomalies:

@@ -35,6 +35,7 @@ from segctl.engine.compare_plans import compare_changes
 from segctl.engine.database import Database
 from segctl.engine.duckdb_members import DuckMemberLister
 from segctl.engine.flows import count_flows
+from segctl.engine.letter_case import inspect_letter_case
 from segctl.engine.load_stats import add_first_rows, stats_from_comparison
 from segctl.engine.match_restrictions import count_added
 from segctl.engine.model import (
@@ -73,6 +74,7 @@ from segctl.engine.resource_errors import (
 from segctl.engine.saved_packing import check_saved_packing
 from segctl.engine.saved_plan import prove_files
 from segctl.engine.set_operations import SetOperations
+from segctl.engine.write_list import write_list
 from segctl.manifests.desired import Role
 from segctl.plan.model import Users
 
@@ -187,13 +189,16 @@ class DuckEngine(DuckMemberLister):
         return int(number)
 
     def _find_anomalies(self, rows: Rows, select: str, role: Role) -> Anomalies:
-        """Look for what is wrong in a list of members; lists that take away send nothing."""
+        """Look for what is wrong in a list of members; lists that take away send nothing.
+
+        ``diff`` counts the values of a file that differ in case.
+        """
         if role != "include" or isinstance(rows, TargetMembers) or self._asked:
             return NO_ANOMALIES
         if isinstance(rows, InlineRows):
             return find_inline_anomalies(rows)
         scan = self._reader.readable(rows) if isinstance(rows, FileScan) else None
-        return find_anomalies(self._db, scan, select)
+        return find_anomalies(self._db, scan, select, has_upper_case=False)
 
     def hold_out(self, target_index: int, holdout: Holdout) -> None:
         """Leave a share of the users out of a target."""
@@ -225,6 +230,13 @@ class DuckEngine(DuckMemberLister):
             fold.check_counts(self._db, self._recorded)
             loads = operations.materialize(self._loads, self._wanted)
             compare(self._db, loads, self._wanted, self._recorded, filters=operations.filters)
+            anomalies = inspect_letter_case(
+                self._db,
+                self._loads,
+                self._wanted,
+                self._recorded,
+                is_unfiltered=not operations.filters and loads == self._loads,
+            )
             excluded_counts = operations.count_excluded(loads, self._wanted)
             operations.match_restrictions(self._loads, self._wanted)
             if self._retained:
@@ -241,7 +253,7 @@ class DuckEngine(DuckMemberLister):
                     add_first_rows(
                         self._db, load, stats[load.number], self._reader.select_in_order
                     ),
-                    anomalies=load.anomalies,
+                    anomalies=anomalies.get(load.number, load.anomalies),
                 )
                 for load in [*self._loads, *operations.loads]
             },
@@ -301,6 +313,11 @@ class DuckEngine(DuckMemberLister):
         if recorded:
             return shapes.count_shapes(self._db, "recorded", targets)
         return shapes.count_shapes(self._db, "delta", targets, where=shapes.ADDED)
+
+    @translate_resource_errors
+    def write_list(self, files: FileScan) -> tuple[LoadStats, FoldedTarget | None]:
+        """Write the members in files as a base file; see ``MemberComparer.write_list``."""
+        return write_list(self._db, self._scratch, self._reader, files, number=next(self._numbers))
 
     @translate_resource_errors
     def write_desired(self, target_index: int) -> FoldedTarget:

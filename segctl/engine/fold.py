@@ -12,6 +12,11 @@ from segctl.core.identity import SetDigest
 from segctl.core.outcomes import Ledger, Outcome
 from segctl.engine import sql
 from segctl.engine.delta import load_released
+from segctl.engine.letter_case import (
+    HAS_UPPER_CASE,
+    LOWER_CASE_OPTION,
+    find_lower_case_targets,
+)
 from segctl.engine.model import FoldedTarget, RecordedFiles
 from segctl.state.usage import QUARTER_HOUR
 
@@ -21,8 +26,11 @@ COMPACT_SHARE = 0.25
 COMPACT_FILES = 16
 """... or if it already has this many change files."""
 
-CHANGES_LEVEL = 12
-"""The zstd level of change files. They are small, but kept and copied with every backup."""
+BASE_LEVEL = 1
+"""The zstd level of base files. Level 3 takes longer, and makes sorted keys no smaller."""
+
+_CHANGES = "COMPRESSION_LEVEL 12"
+"""The option of change files and pairs. They are small, but kept and copied with every backup."""
 
 _NO_PAIRS = (
     "SELECT 0::INTEGER AS target, '' AS kind, '' AS value, '' AS status, '' AS action, "
@@ -221,10 +229,11 @@ def finalize_targets(
 ) -> dict[int, FoldedTarget]:
     """Write the new files of these targets, from the tables ``applied`` and ``pairs_after``."""
     sums = db.execute(
-        f"SELECT target, action, count(*), {sql.digest_sums(sql.ENCODED_MEMBER)} "
-        "FROM applied GROUP BY target, action"
+        f"SELECT target, action, count(*), {sql.digest_sums(sql.ENCODED_MEMBER)}, "
+        f"count(*) FILTER (WHERE {HAS_UPPER_CASE}) FROM applied GROUP BY target, action"
     ).fetchall()
-    applied = {(index, action): sql.digest_from_sums(*values) for index, action, *values in sums}
+    applied = {(index, action): sql.digest_from_sums(*values) for index, action, *values, _ in sums}
+    with_upper_case = {index for index, action, *_, upper in sums if upper and action == "ADD"}
     pairs = {
         index: (uncertain, refused)
         for index, uncertain, refused in db.execute(
@@ -240,6 +249,7 @@ def finalize_targets(
             before,
             added=applied.get((index, "ADD"), SetDigest()),
             removed=applied.get((index, "REMOVE"), SetDigest()),
+            adds_upper_case=index in with_upper_case,
             pairs=pairs.get(index, (0, 0)),
         )
         for index, before in recorded.items()
@@ -294,6 +304,7 @@ def _finalize_target(
     *,
     added: SetDigest,
     removed: SetDigest,
+    adds_upper_case: bool,
     pairs: tuple[int, int],
 ) -> FoldedTarget:
     digest = before.digest + added - removed
@@ -303,14 +314,19 @@ def _finalize_target(
         outgrown = before.change_rows + changes > COMPACT_SHARE * before.base_rows
         if outgrown or len(before.changes) >= COMPACT_FILES:
             select = _BASE_FILE.format(target=target_index)
-            base_file = _write(db, scratch, select, rows=digest.count)
+            is_lower_case = not adds_upper_case and bool(
+                find_lower_case_targets(db, {target_index: before})
+            )
+            base_file = write_base(
+                db, scratch, select, rows=digest.count, is_lower_case=is_lower_case
+            )
         else:
             select = _CHANGE_FILE.format(target=target_index)
-            change_file = _write(db, scratch, select, rows=changes, level=CHANGES_LEVEL)
+            change_file = _write_sorted(db, scratch, select, rows=changes, options=_CHANGES)
     uncertain, refused = pairs
     if uncertain or refused:
         select = _PAIRS_FILE.format(target=target_index)
-        pairs_file = _write(db, scratch, select, rows=uncertain + refused)
+        pairs_file = _write_sorted(db, scratch, select, rows=uncertain + refused, options=_CHANGES)
     return FoldedTarget(
         digest=digest,
         has_changed=bool(changes),
@@ -326,24 +342,40 @@ def _finalize_target(
 def write_desired(db: duckdb.DuckDBPyConnection, scratch: Path, target_index: int) -> FoldedTarget:
     """Write the delta of a target without recorded members as its base file."""
     members = f"FROM delta WHERE target = {target_index}"
-    [sums] = db.execute(
-        f"SELECT count(*), {sql.digest_sums(sql.ENCODED_MEMBER)} {members}"
+    [[*sums, upper]] = db.execute(
+        f"SELECT count(*), {sql.digest_sums(sql.ENCODED_MEMBER)}, "
+        f"count(*) FILTER (WHERE {HAS_UPPER_CASE}) {members}"
     ).fetchall()
     digest = sql.digest_from_sums(*sums)
     select = f"SELECT kind, value {members} ORDER BY {sql.MEMBER_ORDER}"
-    base = _write(db, scratch, select, rows=digest.count) if digest.count else None
-    return FoldedTarget(digest=digest, has_changed=bool(digest.count), base=base)
+    if not digest.count:
+        return FoldedTarget(digest=digest)
+    base = write_base(db, scratch, select, rows=digest.count, is_lower_case=not upper)
+    return FoldedTarget(digest=digest, has_changed=True, base=base)
 
 
-def _write(
-    db: duckdb.DuckDBPyConnection, scratch: Path, select: str, *, rows: int, level: int = 3
+def write_base(
+    db: duckdb.DuckDBPyConnection, scratch: Path, select: str, *, rows: int, is_lower_case: bool
+) -> Path:
+    """Write a base file from a sorted SELECT. Raises ``StateDamaged`` if it has not ``rows`` rows.
+
+    ``is_lower_case``: no identity in it has an upper-case letter.
+    """
+    options = f"COMPRESSION_LEVEL {BASE_LEVEL}"
+    if is_lower_case:
+        options += f", {LOWER_CASE_OPTION}"
+    return _write_sorted(db, scratch, select, rows=rows, options=options)
+
+
+def _write_sorted(
+    db: duckdb.DuckDBPyConnection, scratch: Path, select: str, *, rows: int, options: str
 ) -> Path:
     """Write a sorted file of the state. Raises ``StateDamaged`` if it has not ``rows`` rows."""
     file = scratch / f"{uuid4().hex}.parquet"
     with sql.preserve_order(db):
         [[written]] = db.execute(
             f"COPY ({select}) TO {sql.literal(str(file))} "
-            f"(FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL {level})"
+            f"(FORMAT parquet, COMPRESSION zstd, {options})"
         ).fetchall()
     if written != rows:
         raise StateDamaged(

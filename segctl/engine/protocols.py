@@ -129,6 +129,13 @@ class MemberComparer(Protocol):
         Call it after ``diff``. See ``shapes.py`` for what a shape is.
         """
 
+    def write_list(self, files: FileScan) -> tuple[LoadStats, FoldedTarget | None]:
+        """Write the members in files as a base file, as if all were acknowledged.
+
+        ``None`` instead if the stats have invalid rows. Nothing is compared and no other call is
+        needed. Raises ``SourceError``, and ``StateDamaged`` if the files change meanwhile.
+        """
+
     def write_desired(self, target_index: int) -> FoldedTarget:
         """Write the desired members of a target as a base file, as if all were acknowledged.
 

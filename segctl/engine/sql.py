@@ -75,9 +75,9 @@ _NULL_MARKS = ", ".join(literal(word) for word in sorted(NULL_MARKS))
 
 VALUE_PROBLEM = f"""CASE
     WHEN value IS NULL THEN '{IdentityProblem.NULL}'
-    WHEN length(value) <= {MAX_CHARACTERS} AND regexp_full_match(value, '[!-~]([ -~]*[!-~])?')
+    WHEN strlen(value) <= {MAX_CHARACTERS} AND regexp_full_match(value, '[!-~]([ -~]*[!-~])?')
         THEN CASE
-            WHEN length(value) <= {max(map(len, PLACEHOLDERS | NULL_MARKS))}
+            WHEN strlen(value) <= {max(map(len, PLACEHOLDERS | NULL_MARKS))}
                 AND lower(value) IN ({_KNOWN_MARKS})
                 THEN CASE WHEN lower(value) IN ({_NULL_MARKS})
                      THEN '{IdentityProblem.NULL_MARK}' ELSE '{IdentityProblem.PLACEHOLDER}' END
@@ -95,8 +95,8 @@ VALUE_PROBLEM = f"""CASE
 END"""
 """The problem of ``value``, NULL if it is valid: the rules of ``core.identity.find_problem``.
 
-Most values are printable ASCII. For these the second branch decides: such a value is valid unless
-it is a known mark or was changed by a spreadsheet.
+Most values are printable ASCII, a byte per character. For these the second branch decides: such a
+value is valid unless it is a known mark or was changed by a spreadsheet.
 """
 
 
@@ -149,7 +149,9 @@ def digest_sums(text: str) -> str:
 
     The hash has 128 bits. A sum of whole hashes would overflow; see ``digest_from_sums``.
     """
-    halves = (f"('0x' || substr(sha256({text}), {start}, 16))::UBIGINT" for start in (1, 17))
+    # One number of 128 bits takes less time than two of 64.
+    number = f"('0x' || substr(sha256({text}), 1, 32))::UHUGEINT"
+    halves = (f"({number} >> 64)::UBIGINT", f"({number} & {2**64 - 1})::UBIGINT")
     return ", ".join(f"coalesce(sum({half}), 0)" for half in halves)
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Diagnostic, Location
-from segctl.core.errors import InvalidInput, OperationError, WrongUsage
+from segctl.core.errors import InvalidInput, OperationError, StateDamaged, WrongUsage
 from segctl.core.events import Observer, ignore_event
 from segctl.core.identity import PROBLEM_DESCRIPTIONS, Kind
-from segctl.engine.model import FoldedTarget, LoadStats, RecordedFiles, SourceError
+from segctl.engine.model import FoldedTarget, LoadStats, SourceError
 from segctl.engine.protocols import MemberComparer
 from segctl.manifests.desired import DesiredSegment, FileSource
 from segctl.manifests.file_formats import infer_format
@@ -150,12 +150,12 @@ def _read_members(engine: MemberComparer, members: MembersFile, scratch: Path) -
         rows = scan(source, policy)
         before = file_fingerprint(source, rows, policy)
         policy.download(rows.paths)
-        number = engine.load(rows, targets=[0])
-        engine.set_recorded(0, RecordedFiles(), wanted=True)
-        stats = engine.diff().loads[number]
+        stats, folded = engine.write_list(rows)
     except SourceError as error:
         raise InvalidInput([_read_problem(members, error, policy)]) from error
-    if stats.invalid:
+    except StateDamaged as error:
+        raise InvalidInput([_read_problem(members, changed_file_error(), policy)]) from error
+    if folded is None:
         raise InvalidInput(
             [
                 Diagnostic(
@@ -173,7 +173,6 @@ def _read_members(engine: MemberComparer, members: MembersFile, scratch: Path) -
                 for problem, rows in stats.invalid.items()
             ]
         )
-    folded = engine.write_desired(0)
     if before != file_fingerprint(source, rows, policy):
         raise InvalidInput([_read_problem(members, changed_file_error(), policy)])
     return _ReadMembers(stats=stats, folded=folded, source=before)
