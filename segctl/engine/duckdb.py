@@ -47,6 +47,7 @@ from segctl.engine.model import (
     ComparedChanges,
     Counting,
     Diff,
+    DisjointTargets,
     EarlierList,
     FileScan,
     FoldedTarget,
@@ -276,17 +277,23 @@ class DuckEngine(DuckMemberLister):
             return duckdb_errors.unreadable_member_file()
         return error
 
-    def count_members(self, target_index: int) -> int:
-        """Count the desired members of a retained target."""
-        return member_queries.count_members(self._db, target_index)
+    @translate_resource_errors
+    def count_members(self) -> Mapping[int, int]:
+        """Count the desired members of the retained targets."""
+        counts = member_queries.count_members(self._db)
+        return {target_index: found.members for target_index, found in counts.items()}
 
-    def find_shared(self, target_indexes: Sequence[int]) -> Mapping[tuple[int, int], Users]:
-        """Return the users that two of these retained targets share, by pair, most first."""
-        return member_queries.find_shared(self._db, target_indexes)
+    @translate_resource_errors
+    def find_shared(
+        self, questions: Collection[DisjointTargets]
+    ) -> Mapping[tuple[int, int], Users]:
+        """Return the users that two retained targets share, by pair, most first."""
+        return member_queries.find_shared(self._db, questions)
 
-    def find_outside(self, target_indexes: Sequence[int], container: int) -> Mapping[int, Users]:
-        """Return the members of each retained target that are not in the target ``container``."""
-        return member_queries.find_outside(self._db, target_indexes, container)
+    @translate_resource_errors
+    def find_outside(self, pairs: Collection[tuple[int, int]]) -> Mapping[tuple[int, int], Users]:
+        """Return the members of a retained target that another one does not have, by pair."""
+        return member_queries.find_outside(self._db, pairs)
 
     @translate_resource_errors
     def count_added(self, targets: Sequence[int] | None, hashes: Sequence[str]) -> int:

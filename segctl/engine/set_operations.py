@@ -24,7 +24,7 @@ from segctl.engine.match_restrictions import (
     match_restrictions,
     wrap,
 )
-from segctl.engine.member_queries import count_members
+from segctl.engine.member_queries import NO_MEMBERS, MemberCounts, count_members
 from segctl.engine.model import EarlierList, LoadStats, TargetMembers
 from segctl.engine.normalize_sql import normalized
 from segctl.engine.partitions import run_in_partitions
@@ -397,21 +397,24 @@ class SetOperations:
     def _count_loads(self, loads: Sequence[Load], materialized: set[int], wanted: set[int]) -> None:
         """Add the stats of loads that the comparison does not see in full."""
         has_sole_load = targets_with_sole_load(loads)
+        counts = count_members(self._db)
         for load in [*loads, *self.loads]:
             if load.number in self.stats:
                 continue
             target_indexes = load.target_indexes()
             if isinstance(load.source, TargetMembers):
-                members = count_members(self._db, load.source.target_index)
-                self.stats[load.number] = LoadStats(rows=members, duplicates=0)
+                found = counts.get(load.source.target_index, NO_MEMBERS)
+                self.stats[load.number] = LoadStats(rows=found.members, duplicates=0)
             elif materialized & set(target_indexes):
                 is_sole = all(has_sole_load.get(index) for index in target_indexes)
-                stats = self._stats_from_members(load) if is_sole else None
+                stats = self._stats_from_members(load, counts) if is_sole else None
                 self.stats[load.number] = stats or stats_from_rows(
                     self._db, load, wanted | materialized
                 )
 
-    def _stats_from_members(self, load: Load) -> LoadStats | None:
+    def _stats_from_members(
+        self, load: Load, counts: Mapping[int, MemberCounts]
+    ) -> LoadStats | None:
         """Return the stats of a load from the final members of the only target it fills.
 
         ``None`` if they do not follow from these, or if there are invalid rows to count.
@@ -419,12 +422,10 @@ class SetOperations:
         target_indexes = load.target_indexes()
         if load.is_table or len(target_indexes) > 1 or self._restricted & set(target_indexes):
             return None
-        [[distinct, invalid]] = self._db.execute(
-            "SELECT count(*), count(*) FILTER (WHERE left_out = 'invalid') FROM final_members "
-            "WHERE target = $1",
-            target_indexes,
-        ).fetchall()
-        return None if invalid else LoadStats(rows=load.rows, duplicates=load.rows - distinct)
+        found = counts.get(target_indexes[0], NO_MEMBERS)
+        if found.invalid:
+            return None
+        return LoadStats(rows=load.rows, duplicates=load.rows - found.rows)
 
     def _final_load(self, materialized: set[int]) -> Load:
         """Return the load of all final members, in which a target's index is its segment value."""

@@ -1,6 +1,7 @@
 """Intersections, exclusions, hold-outs and suppression, compared with plain Python sets."""
 
 from dataclasses import dataclass
+from itertools import combinations, product
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,14 @@ from hypothesis import strategies as st
 from segctl.core.holdout import Holdout
 from segctl.core.identity import Kind, find_problem
 from segctl.engine.duckdb import DuckEngine
-from segctl.engine.model import Diff, FileScan, InlineRows, RecordedFiles, TargetMembers
+from segctl.engine.model import (
+    Diff,
+    DisjointTargets,
+    FileScan,
+    InlineRows,
+    RecordedFiles,
+    TargetMembers,
+)
 from segctl.plan.model import Users
 from tests.engine.engine_kit import inline, recorded_files, write_delta
 from tests.profiles import examples
@@ -144,17 +152,23 @@ def test_members_deltas_and_counts_are_those_of_plain_sets(
 
 
 def _check_questions(engine: DuckEngine, oracle: Oracle, retained: list[int]) -> None:
-    expected = {
-        (a, b): oracle.final[a] & oracle.final[b] for a in retained for b in retained if a < b
+    overlaps = {
+        (a, b): _users(both)
+        for a, b in combinations(retained, 2)
+        if (both := oracle.final[a] & oracle.final[b])
     }
-    shared = engine.find_shared(retained)
-    assert shared == {pair: _users(users) for pair, users in expected.items() if users}
+    shared = engine.find_shared([DisjointTargets(targets=retained)])
+    assert shared == overlaps
     assert [u.count for u in shared.values()] == sorted(u.count for u in shared.values())[::-1]
-    for target in retained:
-        assert engine.count_members(target) == len(oracle.final[target])
-        outside = {t: oracle.final[t] - oracle.final[target] for t in retained}
-        expected_outside = {t: _users(users) for t, users in outside.items() if users}
-        assert engine.find_outside(retained, target) == expected_outside
+    stars = [DisjointTargets(owner=t, targets=retained[1:2]) for t in retained]
+    assert engine.find_shared(stars) == {
+        pair: users for pair, users in overlaps.items() if retained[1] in pair
+    }
+    counts = engine.count_members()
+    assert {t: counts.get(t, 0) for t in retained} == {t: len(oracle.final[t]) for t in retained}
+    asked = list(product(retained, retained))
+    outside = {(a, b): oracle.final[a] - oracle.final[b] for a, b in asked}
+    assert engine.find_outside(asked) == {p: _users(found) for p, found in outside.items() if found}
 
 
 def _users(members: set[Member]) -> Users:
