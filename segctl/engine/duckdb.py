@@ -47,7 +47,6 @@ from segctl.engine.model import (
     ComparedChanges,
     Counting,
     Diff,
-    DisjointTargets,
     EarlierList,
     FileScan,
     FoldedTarget,
@@ -285,10 +284,10 @@ class DuckEngine(DuckMemberLister):
 
     @translate_resource_errors
     def find_shared(
-        self, questions: Collection[DisjointTargets]
+        self, sides: Collection[tuple[Sequence[int], Sequence[int]]]
     ) -> Mapping[tuple[int, int], Users]:
         """Return the users that two retained targets share, by pair, most first."""
-        return member_queries.find_shared(self._db, questions)
+        return member_queries.find_shared(self._db, sides)
 
     @translate_resource_errors
     def find_outside(self, pairs: Collection[tuple[int, int]]) -> Mapping[tuple[int, int], Users]:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import duckdb
 
 from segctl.engine.match_restrictions import MAX_EXAMPLES, first_users
-from segctl.engine.model import DisjointTargets
 from segctl.engine.partitions import run_in_partitions
 from segctl.plan.model import Users
 
@@ -104,14 +103,15 @@ def count_members(db: duckdb.DuckDBPyConnection) -> dict[int, MemberCounts]:
 
 
 def find_shared(
-    db: duckdb.DuckDBPyConnection, questions: Collection[DisjointTargets]
+    db: duckdb.DuckDBPyConnection, sides: Collection[tuple[Sequence[int], Sequence[int]]]
 ) -> dict[tuple[int, int], Users]:
     """Return the users that two targets share, by pair, most first.
 
-    The lower target index of a pair is first. Only pairs of which a question asks are counted.
+    The lower target index of a pair is first. Each of ``sides`` asks for the
+    pairs of a target on its left side with another one on its right side.
     """
-    lefts = [(n, t) for n, q in enumerate(questions) for t in q.owners]
-    rights = [(n, t) for n, q in enumerate(questions) for t in q.targets]
+    lefts = [(n, target) for n, (left, _) in enumerate(sides) for target in left]
+    rights = [(n, target) for n, (_, right) in enumerate(sides) for target in right]
     db.execute(
         _ASKED_PAIRS,
         [[part[i] for part in side] for side in (lefts, rights) for i in (0, 1)],

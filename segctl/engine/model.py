@@ -301,19 +301,6 @@ class PackedEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DisjointTargets:
-    """The question which users two targets share: any two, or ``owner`` and each other one."""
-
-    targets: Sequence[int]
-    owner: int | None = None
-
-    @property
-    def owners(self) -> Sequence[int]:
-        """The targets that are compared with each of ``targets``."""
-        return self.targets if self.owner is None else (self.owner,)
-
-
-@dataclass(frozen=True, kw_only=True)
 class FoldedTarget:
     """One target after outcomes are folded in. The files are in the scratch folder.
 

@@ -23,7 +23,6 @@ from segctl.engine.model import (
     ComparedChanges,
     Counting,
     Diff,
-    DisjointTargets,
     EarlierList,
     FileScan,
     FoldedTarget,
@@ -117,11 +116,12 @@ class MemberComparer(Protocol):
         """
 
     def find_shared(
-        self, questions: Collection[DisjointTargets]
+        self, sides: Collection[tuple[Sequence[int], Sequence[int]]]
     ) -> Mapping[tuple[int, int], Users]:
         """Return the users that two retained targets share, by pair, most first.
 
-        The lower target index of a pair is first. Only pairs of which a question asks are counted.
+        The lower target index of a pair is first. Each of ``sides`` asks for the
+        pairs of a target on its left side with another one on its right side.
         """
 
     def find_outside(self, pairs: Collection[tuple[int, int]]) -> Mapping[tuple[int, int], Users]:

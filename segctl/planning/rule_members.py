@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import combinations, product
 
 from segctl.core.dataclass import dataclass
-from segctl.engine.model import DisjointTargets, TargetDiff
+from segctl.engine.model import TargetDiff
 from segctl.engine.protocols import MemberComparer
 from segctl.manifests.dependencies import rule_addresses
 from segctl.manifests.desired import DesiredState, Disjoint, Rule, Size, Subset
@@ -106,14 +106,14 @@ def query_rule_members(
         members = engine.count_members()
         sizes |= {a: members.get(target_indexes[a], 0) for a in sized - sizes.keys()}
     held_indexes = {target_indexes[address] for address in held}
-    questions = _disjoint_targets(rules, target_indexes)
+    sides = _compared_sides(rules, target_indexes)
     nested = {
         (target_indexes[address], target_indexes[rule.of])
         for rule in rules
         if isinstance(rule, Subset)
         for address in rule.addresses
     }
-    shared = engine.find_shared(questions) if questions else {}
+    shared = engine.find_shared(sides) if sides else {}
     nested = {pair for pair in nested if not held_indexes.issuperset(pair)}
     return KnownRuleMembers(
         target_indexes=target_indexes,
@@ -123,17 +123,16 @@ def query_rule_members(
     )
 
 
-def _disjoint_targets(
+def _compared_sides(
     rules: Sequence[Rule], target_indexes: Mapping[str, int]
-) -> Sequence[DisjointTargets]:
-    """Return the questions of ``disjoint`` rules; equal ones are asked once."""
+) -> Sequence[tuple[Sequence[int], Sequence[int]]]:
+    """Return the two sides that each ``disjoint`` rule compares; equal rules are asked once."""
     groups = dict.fromkeys(
-        (rule.owner, rule.addresses) for rule in rules if isinstance(rule, Disjoint)
+        ((rule.owner,) if rule.owner else rule.addresses, rule.addresses)
+        for rule in rules
+        if isinstance(rule, Disjoint)
     )
     return [
-        DisjointTargets(
-            owner=target_indexes[owner] if owner else None,
-            targets=[target_indexes[address] for address in addresses],
-        )
-        for owner, addresses in groups
+        ([target_indexes[a] for a in left], [target_indexes[a] for a in right])
+        for left, right in groups
     ]

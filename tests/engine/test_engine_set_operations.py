@@ -13,7 +13,6 @@ from segctl.core.identity import Kind, find_problem
 from segctl.engine.duckdb import DuckEngine
 from segctl.engine.model import (
     Diff,
-    DisjointTargets,
     FileScan,
     InlineRows,
     RecordedFiles,
@@ -157,10 +156,10 @@ def _check_questions(engine: DuckEngine, oracle: Oracle, retained: list[int]) ->
         for a, b in combinations(retained, 2)
         if (both := oracle.final[a] & oracle.final[b])
     }
-    shared = engine.find_shared([DisjointTargets(targets=retained)])
+    shared = engine.find_shared([(retained, retained)])
     assert shared == overlaps
     assert [u.count for u in shared.values()] == sorted(u.count for u in shared.values())[::-1]
-    stars = [DisjointTargets(owner=t, targets=retained[1:2]) for t in retained]
+    stars = [([t], retained[1:2]) for t in retained]
     assert engine.find_shared(stars) == {
         pair: users for pair, users in overlaps.items() if retained[1] in pair
     }
