@@ -225,8 +225,8 @@ class DuckEngine(DuckMemberLister):
             fold.check_counts(self._db, self._recorded)
             loads = operations.materialize(self._loads, self._wanted)
             compare(self._db, loads, self._wanted, self._recorded, filters=operations.filters)
-            excluded_counts = operations.count_excluded(loads, self._wanted)
             operations.match_restrictions(self._loads, self._wanted)
+            excluded_counts = operations.count_excluded(loads, self._wanted)
             if self._retained:
                 member_queries.add_members(self._db, "retained_members")
         except duckdb.Error as error:
@@ -256,6 +256,7 @@ class DuckEngine(DuckMemberLister):
             self._wanted,
             self._recorded,
             filtered=bool(self._set_operations.filters),
+            taken_away=self._set_operations.taken_away,
             counted={*counted, self._set_operations.number},
         )
 

@@ -20,7 +20,10 @@ from segctl.engine.compare import NOT_PLANNED, Load, select_desired
 from segctl.engine.load_stats import stats_from_rows, targets_with_sole_load
 from segctl.engine.match_restrictions import (
     RestrictingLoad,
+    TakenAway,
     compare_list,
+    count_taken_away,
+    find_lookalikes,
     match_restrictions,
     wrap,
 )
@@ -128,7 +131,8 @@ class SetOperations:
 
     ``number`` is the number of the load with the final members of materialized targets.
     ``loads`` are the loads that intersect, exclude or suppress. ``stats`` holds stats of loads
-    that are already counted.
+    that are already counted. ``taken_away`` counts whom ``filters`` take away from the sources of
+    each target; ``None`` if other forms of values are compared.
     """
 
     def __init__(self, db: duckdb.DuckDBPyConnection, number: int) -> None:
@@ -147,6 +151,7 @@ class SetOperations:
         self._held_out: set[int] = set()
         self._retained: set[int] = set()
         self._has_exclusions = self._has_suppressed = False
+        self.taken_away: dict[int, TakenAway] | None = None
         db.execute(_TABLES)
 
     def add_load(
@@ -242,12 +247,16 @@ class SetOperations:
     def count_excluded(self, loads: Sequence[Load], wanted: set[int]) -> dict[int, dict[str, int]]:
         """Count by target the users ``held_out`` and, of the others, those ``suppressed``.
 
-        ``loads`` are the result of ``materialize``.
+        ``loads`` are the result of ``materialize``. Call it after ``match_restrictions``.
         """
         counts: dict[int, dict[str, int]] = {}
         for target_index, reason, users in self._db.execute(_LEFT_OUT).fetchall():
             counts.setdefault(target_index, {})[reason] = users
-        if self._has_suppressed:
+        if self.taken_away is not None:
+            for target_index, taken in self.taken_away.items():
+                if taken.suppressed and target_index not in self._materialized:
+                    counts.setdefault(target_index, {})["suppressed"] = taken.suppressed
+        elif self._has_suppressed:
             streamed = [load for load in loads if load.number != self.number]
             desired = select_desired(self._db, streamed, wanted)
             suppressed = " UNION ALL ".join(
@@ -286,15 +295,17 @@ class SetOperations:
             self.stats[load.number] = replace(self.stats[load.number], **listed)
         if not restrictions:
             return
+        find_lookalikes(self._db, select_desired(self._db, loads, wanted | self._materialized))
         matches = match_restrictions(
-            self._db,
-            restrictions,
-            desired=select_desired(self._db, loads, wanted | self._materialized),
-            filters=self.filters,
-            materialized=self._materialized,
+            self._db, restrictions, filters=self.filters, materialized=self._materialized
         )
         for number, found in matches.items():
             self.stats[number] = replace(self.stats[number], **found)
+        if not any(self._forms):
+            self.taken_away = count_taken_away(
+                self._db, exclusions=self._exclusions, filters=self.filters
+            )
+        self._db.execute("DROP TABLE lookalikes")
 
     def _match_intersection(self, load: Load, loads: Sequence[Load]) -> None:
         """Count the users in the sources of a load's targets who are in it too."""

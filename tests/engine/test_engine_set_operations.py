@@ -18,15 +18,17 @@ from segctl.engine.model import (
     RecordedFiles,
     TargetMembers,
 )
+from segctl.manifests.desired import Role
 from segctl.plan.model import Users
 from tests.engine.engine_kit import inline, recorded_files, write_delta
 from tests.profiles import examples
 
 Member = tuple[Kind, str]
-Source = tuple[str, frozenset[Member] | int, list[int]]
+Source = tuple[Role, frozenset[Member] | int, list[int]]
 """A role, users or the index of a target to read, and the targets that it fills."""
 
 TARGETS = 4
+ROLES: list[Role] = ["include", "include", "include", "intersect", "exclude"]
 users = st.tuples(
     st.sampled_from(Kind), st.sampled_from(["a", "b", "c", "d", "é", "'q", "null", " x"])
 )
@@ -44,7 +46,7 @@ def sources(draw: st.DrawFn) -> list[Source]:
     count = draw(st.integers(1, 9))
     drawn: list[Source] = []
     for _ in range(count):
-        role = draw(st.sampled_from(["include", "include", "include", "intersect", "exclude"]))
+        role = draw(st.sampled_from(ROLES))
         read = draw(st.none() | st.integers(0, TARGETS - 2))
         least = 0 if read is None else read + 1
         targets = draw(st.lists(st.integers(least, TARGETS - 1), min_size=1, unique=True))
@@ -87,15 +89,28 @@ class Oracle:
         return {user for user in rows if find_problem(user[1]) is None}
 
 
-def _load(engine: DuckEngine, rows: frozenset[Member] | int, targets: list[int], role: str) -> None:
+def _load(
+    engine: DuckEngine, rows: frozenset[Member] | int, targets: list[int], role: Role
+) -> dict[int, tuple[list[str], list[int]]]:
+    """Load a source. Return the values by load, the first of them twice, and its targets."""
     if isinstance(rows, int):
-        engine.load(TargetMembers(target_index=rows), targets=targets, role=role)  # type: ignore[arg-type]  # drawn
-        return
+        engine.load(TargetMembers(target_index=rows), targets=targets, role=role)
+        return {}
+    loaded = {}
     for kind in Kind:
         values = [value for k, value in sorted(rows) if k is kind]
         if role == "intersect" and kind is not Kind.IDENTITY:
             continue
-        engine.load(InlineRows(kind=kind, values=values), targets=targets, role=role)  # type: ignore[arg-type]  # drawn
+        values += values[:1]
+        number = engine.load(InlineRows(kind=kind, values=values), targets=targets, role=role)
+        loaded[number] = (values, targets)
+    return loaded
+
+
+def _counts(values: list[str]) -> tuple[int, int, int]:
+    """Return the number of rows, of invalid ones and of duplicates."""
+    valid = [value for value in values if find_problem(value) is None]
+    return len(values), len(values) - len(valid), len(valid) - len(set(valid))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,25 +142,31 @@ def test_members_deltas_and_counts_are_those_of_plain_sets(
 ) -> None:
     folder = tmp_path_factory.mktemp("sets")
     engine, oracle = DuckEngine(folder, threads=1), Oracle(case)
+    loaded: dict[int, tuple[list[str], list[int]]] = {}
     for role, rows, targets in case.sources:
-        _load(engine, rows, targets, role)
+        loaded |= _load(engine, rows, targets, role)
     if case.suppressed is not None:
-        _load(engine, case.suppressed, list(range(TARGETS)), "suppress")
+        loaded |= _load(engine, case.suppressed, list(range(TARGETS)), "suppress")
     for target, holdout in case.holdouts.items():
         engine.hold_out(target, holdout)
     for target in case.retained:
         engine.retain_members(target)
     for target, members in case.before.items():
         engine.set_recorded(target, recorded_files(folder, members, name=f"{target}"), wanted=True)
-    diff = engine.diff().targets
+    diff = engine.diff()
     now = {target: set(members) for target, members in case.before.items()}
     for target, action, kind, value in write_delta(engine, list("ABCD"), folder):
         (now[target].add if action == "ADD" else now[target].remove)((Kind(kind), value))
     assert now == {target: oracle.final[target] for target in case.before}
-    for target, counts in diff.items():
+    for target, counts in diff.targets.items():
         assert counts.declared == counts.desired == len(oracle.final[target])
         assert counts.held_out == oracle.held_out[target]
         assert counts.suppressed == oracle.suppressed[target]
+    for number, (values, targets) in loaded.items():
+        if case.before.keys() >= set(targets):  # rows for others may be unchecked
+            stats = diff.loads[number]
+            found = stats.rows, sum(stats.invalid.values()), stats.duplicates
+            assert found == _counts(values)
     _check_questions(engine, oracle, sorted(case.retained))
     engine.close()
 
