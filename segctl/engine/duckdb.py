@@ -237,8 +237,8 @@ class DuckEngine(DuckMemberLister):
                 self._recorded,
                 is_unfiltered=not operations.filters and loads == self._loads,
             )
-            excluded_counts = operations.count_excluded(loads, self._wanted)
             operations.match_restrictions(self._loads, self._wanted)
+            excluded_counts = operations.count_excluded(loads, self._wanted)
             if self._retained:
                 member_queries.add_members(self._db, "retained_members")
         except duckdb.Error as error:
@@ -268,6 +268,7 @@ class DuckEngine(DuckMemberLister):
             self._wanted,
             self._recorded,
             filtered=bool(self._set_operations.filters),
+            taken_away=self._set_operations.taken_away,
             counted={*counted, self._set_operations.number},
         )
 
@@ -288,17 +289,23 @@ class DuckEngine(DuckMemberLister):
             return duckdb_errors.unreadable_member_file()
         return error
 
-    def count_members(self, target_index: int) -> int:
-        """Count the desired members of a retained target."""
-        return member_queries.count_members(self._db, target_index)
+    @translate_resource_errors
+    def count_members(self) -> Mapping[int, int]:
+        """Count the desired members of the retained targets."""
+        counts = member_queries.count_members(self._db)
+        return {target_index: found.members for target_index, found in counts.items()}
 
-    def find_shared(self, target_indexes: Sequence[int]) -> Mapping[tuple[int, int], Users]:
-        """Return the users that two of these retained targets share, by pair, most first."""
-        return member_queries.find_shared(self._db, target_indexes)
+    @translate_resource_errors
+    def find_shared(
+        self, sides: Collection[tuple[Sequence[int], Sequence[int]]]
+    ) -> Mapping[tuple[int, int], Users]:
+        """Return the users that two retained targets share, by pair, most first."""
+        return member_queries.find_shared(self._db, sides)
 
-    def find_outside(self, target_indexes: Sequence[int], container: int) -> Mapping[int, Users]:
-        """Return the members of each retained target that are not in the target ``container``."""
-        return member_queries.find_outside(self._db, target_indexes, container)
+    @translate_resource_errors
+    def find_outside(self, pairs: Collection[tuple[int, int]]) -> Mapping[tuple[int, int], Users]:
+        """Return the members of a retained target that another one does not have, by pair."""
+        return member_queries.find_outside(self._db, pairs)
 
     @translate_resource_errors
     def count_added(self, targets: Sequence[int] | None, hashes: Sequence[str]) -> int:

@@ -13,6 +13,7 @@ import duckdb
 from segctl.core.identity import IdentityProblem
 from segctl.engine import sql
 from segctl.engine.compare import Load
+from segctl.engine.match_restrictions import TakenAway
 from segctl.engine.model import FileScan, LoadStats, RecordedFiles
 from segctl.engine.partitions import run_in_partitions
 
@@ -46,12 +47,14 @@ def stats_from_comparison(
     recorded: Mapping[int, RecordedFiles],
     *,
     filtered: bool,
+    taken_away: Mapping[int, TakenAway] | None,
     counted: Container[int],
 ) -> dict[int, LoadStats]:
     """Return the stats of loads by their numbers, from the tables of the comparison.
 
-    ``filtered`` is true if the comparison left out some of the desired rows. Loads whose numbers
-    are in ``counted`` are skipped.
+    ``filtered`` is true if the comparison left out some of the desired rows. ``taken_away`` counts
+    these by target; ``None`` if they are not counted. Loads whose numbers are in ``counted`` are
+    skipped.
     """
     invalid, undeclared = _invalid_rows(db), _undeclared_rows(db)
     added = dict(db.execute(_ADDED).fetchall())
@@ -65,13 +68,18 @@ def stats_from_comparison(
         target_indexes = [index for index in load.target_indexes() if index in wanted]
         repeats = 0 if load.is_table else max(len(target_indexes), 1)
         is_sole_load = all(has_sole_load[index] for index in target_indexes)
-        if not filtered and is_sole_load and set(load.target_indexes()) <= wanted:
+        # Rows of a table for undeclared segments are filtered too, and are not counted.
+        is_counted = not filtered or (taken_away is not None and not load.is_table)
+        if is_counted and is_sole_load and set(load.target_indexes()) <= wanted:
             # The distinct valid rows of a target's only load are its members after the
-            # comparison. A list has the same rows for each target.
+            # comparison and whom restrictions took away. A list has the same rows for each target.
             distinct = undeclared_distinct.get(load.number, 0) + sum(
                 recorded[index].digest.count - removed.get(index, 0) + added.get(index, 0)
                 for index in (target_indexes if load.is_table else target_indexes[:1])
             )
+            if taken_away and target_indexes:
+                taken = taken_away.get(target_indexes[0], TakenAway())
+                distinct += taken.valid if invalid.get(load.number) else taken.rows
         else:
             distinct = count_distinct(
                 db, load, set(target_indexes), has_invalid=bool(invalid.get(load.number))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -40,9 +40,13 @@ WITH folds AS (
 SELECT DISTINCT d.target, d.kind, d.value, d.folded
 FROM (SELECT target, kind, value, {folded} AS folded FROM ({desired})) AS d
 SEMI JOIN folds AS f ON f.folded = d.folded
-WHERE d.target IS NOT NULL AND d.folded <> ''
+WHERE d.target IS NOT NULL
 """
 """The users in the sources of targets who are equal or similar to one in a restricting load."""
+
+_COUNT_LOOKALIKES = """
+SELECT target, count(*), {valid} FROM ({rows}) GROUP BY target
+"""
 
 _MATCHED = f"""
 SELECT count(*), min({_HASH}, {MATCH_SAMPLE_SIZE}) FROM (
@@ -51,7 +55,7 @@ SELECT count(*), min({_HASH}, {MATCH_SAMPLE_SIZE}) FROM (
         SELECT kind, {{restricting_value}} AS value FROM restricting AS r
         WHERE load = $load AND valid
     ) AS r ON r.value = {{value}} AND r.kind = d.kind
-    WHERE {{in_targets}}
+    WHERE d.folded <> '' AND {{in_targets}}
 )
 """
 
@@ -70,7 +74,7 @@ SELECT count(*), min({'kind': kind, 'value': value}, $most) FROM (
     SEMI JOIN (
         SELECT {folded_restriction} AS folded FROM restricting WHERE load = $load
     ) AS r ON r.folded = d.folded
-    WHERE {in_targets}
+    WHERE d.folded <> '' AND {in_targets}
     AND (m.value IS NOT NULL AND m.left_out IS NULL
          OR NOT list_contains($materialized::INTEGER[], d.target))
 )
@@ -91,26 +95,62 @@ class RestrictingLoad:
     earlier: EarlierList
 
 
+class TakenAway(NamedTuple):
+    """The distinct users whom restrictions take away from the sources of a target.
+
+    ``rows`` counts them all, ``valid`` those with a valid key. ``suppressed`` are not excluded.
+    """
+
+    rows: int = 0
+    valid: int = 0
+    suppressed: int = 0
+
+
+def find_lookalikes(db: duckdb.DuckDBPyConnection, desired: str) -> None:
+    """Create the table ``lookalikes``. ``desired`` is a SELECT over the sources of all targets."""
+    query = _LOOKALIKES.replace("{folded_restriction}", folded("value"))
+    query = query.replace("{folded}", folded("value")).replace("{desired}", desired)
+    db.execute(query)
+
+
+def count_taken_away(
+    db: duckdb.DuckDBPyConnection, *, exclusions: Sequence[str], filters: Sequence[str]
+) -> dict[int, TakenAway]:
+    """Count the distinct users whom ``filters`` take away from the sources of each target.
+
+    The first of ``filters`` are the ``exclusions``. Rows that are filtered as they are written
+    are among the lookalikes; other forms can be equal for values that do not look alike.
+    """
+    counts: dict[int, list[int]] = {}
+    not_excluded, remaining = (wrap("FROM lookalikes", steps) for steps in (exclusions, filters))
+    for query, signs in (
+        ("FROM lookalikes", (1, 1, 0)),
+        (not_excluded, (0, 0, 1)),
+        (remaining, (-1, -1, -1)),
+    ):
+        valid = f"count(*) FILTER (WHERE ({sql.VALUE_PROBLEM}) IS NULL)" if signs[1] else "0"
+        select = _COUNT_LOOKALIKES.replace("{rows}", query).replace("{valid}", valid)
+        for target_index, rows, valid_rows in db.execute(select).fetchall():
+            found = counts.setdefault(target_index, [0, 0, 0])
+            for place, number in enumerate((rows, valid_rows, rows)):
+                found[place] += signs[place] * number
+    return {index: TakenAway(*found) for index, found in counts.items()}
+
+
 def match_restrictions(
     db: duckdb.DuckDBPyConnection,
     loads: Sequence[RestrictingLoad],
     *,
-    desired: str,
     filters: Sequence[str],
     materialized: Iterable[int],
 ) -> Mapping[int, Mapping[str, Any]]:
     """Return ``matched``, ``sample``, ``similar`` and ``released`` of each load, by its number.
 
-    ``desired`` is a SELECT over the sources of all targets, and ``filters`` take the excluded and
-    suppressed rows out of it. ``materialized`` targets have final members.
+    Call ``find_lookalikes`` first. ``filters`` take the excluded and suppressed rows out of the
+    sources of targets. ``materialized`` targets have final members.
     """
-    query = _LOOKALIKES.replace("{folded_restriction}", folded("value"))
-    query = query.replace("{folded}", folded("value")).replace("{desired}", desired)
-    db.execute(query)
     remaining = wrap("FROM lookalikes", filters)
-    found = {load.number: _match(db, load, remaining, sorted(materialized)) for load in loads}
-    db.execute("DROP TABLE lookalikes")
-    return found
+    return {load.number: _match(db, load, remaining, sorted(materialized)) for load in loads}
 
 
 def count_added(

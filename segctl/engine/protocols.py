@@ -106,8 +106,8 @@ class MemberComparer(Protocol):
         member file that cannot be read.
         """
 
-    def count_members(self, target_index: int) -> int:
-        """Count the desired members of a retained target."""
+    def count_members(self) -> Mapping[int, int]:
+        """Count the desired members of the retained targets. Others may be among them."""
 
     def count_added(self, targets: Sequence[int] | None, hashes: Sequence[str]) -> int:
         """Count the users who are added to targets, to all if ``None``, and are in a list.
@@ -115,11 +115,17 @@ class MemberComparer(Protocol):
         ``hashes`` are those of the list's values, see ``LoadStats.listed``.
         """
 
-    def find_shared(self, target_indexes: Sequence[int]) -> Mapping[tuple[int, int], Users]:
-        """Return the users that two of these retained targets share, by pair, most first."""
+    def find_shared(
+        self, sides: Collection[tuple[Sequence[int], Sequence[int]]]
+    ) -> Mapping[tuple[int, int], Users]:
+        """Return the users that two retained targets share, by pair, most first.
 
-    def find_outside(self, target_indexes: Sequence[int], container: int) -> Mapping[int, Users]:
-        """Return the members of each retained target that are not in the target ``container``."""
+        The lower target index of a pair is first. Each of ``sides`` asks for the
+        pairs of a target on its left side with another one on its right side.
+        """
+
+    def find_outside(self, pairs: Collection[tuple[int, int]]) -> Mapping[tuple[int, int], Users]:
+        """Return the members of a retained target that another one does not have, by pair."""
 
     def count_shapes(
         self, targets: Collection[int], *, recorded: bool

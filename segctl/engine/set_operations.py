@@ -20,11 +20,14 @@ from segctl.engine.compare import NOT_PLANNED, Load, select_desired
 from segctl.engine.load_stats import stats_from_rows, targets_with_sole_load
 from segctl.engine.match_restrictions import (
     RestrictingLoad,
+    TakenAway,
     compare_list,
+    count_taken_away,
+    find_lookalikes,
     match_restrictions,
     wrap,
 )
-from segctl.engine.member_queries import count_members
+from segctl.engine.member_queries import NO_MEMBERS, MemberCounts, count_members
 from segctl.engine.model import EarlierList, LoadStats, TargetMembers
 from segctl.engine.normalize_sql import normalized
 from segctl.engine.partitions import run_in_partitions
@@ -128,7 +131,8 @@ class SetOperations:
 
     ``number`` is the number of the load with the final members of materialized targets.
     ``loads`` are the loads that intersect, exclude or suppress. ``stats`` holds stats of loads
-    that are already counted.
+    that are already counted. ``taken_away`` counts whom ``filters`` take away from the sources of
+    each target; ``None`` if other forms of values are compared.
     """
 
     def __init__(self, db: duckdb.DuckDBPyConnection, number: int) -> None:
@@ -147,6 +151,7 @@ class SetOperations:
         self._held_out: set[int] = set()
         self._retained: set[int] = set()
         self._has_exclusions = self._has_suppressed = False
+        self.taken_away: dict[int, TakenAway] | None = None
         db.execute(_TABLES)
 
     def add_load(
@@ -242,12 +247,16 @@ class SetOperations:
     def count_excluded(self, loads: Sequence[Load], wanted: set[int]) -> dict[int, dict[str, int]]:
         """Count by target the users ``held_out`` and, of the others, those ``suppressed``.
 
-        ``loads`` are the result of ``materialize``.
+        ``loads`` are the result of ``materialize``. Call it after ``match_restrictions``.
         """
         counts: dict[int, dict[str, int]] = {}
         for target_index, reason, users in self._db.execute(_LEFT_OUT).fetchall():
             counts.setdefault(target_index, {})[reason] = users
-        if self._has_suppressed:
+        if self.taken_away is not None:
+            for target_index, taken in self.taken_away.items():
+                if taken.suppressed and target_index not in self._materialized:
+                    counts.setdefault(target_index, {})["suppressed"] = taken.suppressed
+        elif self._has_suppressed:
             streamed = [load for load in loads if load.number != self.number]
             desired = select_desired(self._db, streamed, wanted)
             suppressed = " UNION ALL ".join(
@@ -286,15 +295,17 @@ class SetOperations:
             self.stats[load.number] = replace(self.stats[load.number], **listed)
         if not restrictions:
             return
+        find_lookalikes(self._db, select_desired(self._db, loads, wanted | self._materialized))
         matches = match_restrictions(
-            self._db,
-            restrictions,
-            desired=select_desired(self._db, loads, wanted | self._materialized),
-            filters=self.filters,
-            materialized=self._materialized,
+            self._db, restrictions, filters=self.filters, materialized=self._materialized
         )
         for number, found in matches.items():
             self.stats[number] = replace(self.stats[number], **found)
+        if not any(self._forms):
+            self.taken_away = count_taken_away(
+                self._db, exclusions=self._exclusions, filters=self.filters
+            )
+        self._db.execute("DROP TABLE lookalikes")
 
     def _match_intersection(self, load: Load, loads: Sequence[Load]) -> None:
         """Count the users in the sources of a load's targets who are in it too."""
@@ -397,21 +408,24 @@ class SetOperations:
     def _count_loads(self, loads: Sequence[Load], materialized: set[int], wanted: set[int]) -> None:
         """Add the stats of loads that the comparison does not see in full."""
         has_sole_load = targets_with_sole_load(loads)
+        counts = count_members(self._db)
         for load in [*loads, *self.loads]:
             if load.number in self.stats:
                 continue
             target_indexes = load.target_indexes()
             if isinstance(load.source, TargetMembers):
-                members = count_members(self._db, load.source.target_index)
-                self.stats[load.number] = LoadStats(rows=members, duplicates=0)
+                found = counts.get(load.source.target_index, NO_MEMBERS)
+                self.stats[load.number] = LoadStats(rows=found.members, duplicates=0)
             elif materialized & set(target_indexes):
                 is_sole = all(has_sole_load.get(index) for index in target_indexes)
-                stats = self._stats_from_members(load) if is_sole else None
+                stats = self._stats_from_members(load, counts) if is_sole else None
                 self.stats[load.number] = stats or stats_from_rows(
                     self._db, load, wanted | materialized
                 )
 
-    def _stats_from_members(self, load: Load) -> LoadStats | None:
+    def _stats_from_members(
+        self, load: Load, counts: Mapping[int, MemberCounts]
+    ) -> LoadStats | None:
         """Return the stats of a load from the final members of the only target it fills.
 
         ``None`` if they do not follow from these, or if there are invalid rows to count.
@@ -419,12 +433,10 @@ class SetOperations:
         target_indexes = load.target_indexes()
         if load.is_table or len(target_indexes) > 1 or self._restricted & set(target_indexes):
             return None
-        [[distinct, invalid]] = self._db.execute(
-            "SELECT count(*), count(*) FILTER (WHERE left_out = 'invalid') FROM final_members "
-            "WHERE target = $1",
-            target_indexes,
-        ).fetchall()
-        return None if invalid else LoadStats(rows=load.rows, duplicates=load.rows - distinct)
+        found = counts.get(target_indexes[0], NO_MEMBERS)
+        if found.invalid:
+            return None
+        return LoadStats(rows=load.rows, duplicates=load.rows - found.rows)
 
     def _final_load(self, materialized: set[int]) -> Load:
         """Return the load of all final members, in which a target's index is its segment value."""

@@ -20,10 +20,13 @@ class RuleMembers(Protocol):
     def size(self, address: str) -> int:
         """Count the members of a segment."""
 
-    def shared(self, addresses: Sequence[str]) -> Mapping[tuple[str, str], Users]:
+    def shared(
+        self, addresses: Sequence[str], owner: str | None
+    ) -> Mapping[tuple[str, str], Users]:
         """Return the users that each pair of segments shares, the largest overlap first.
 
-        Pairs that share no user are left out.
+        With ``owner``, these are the pairs of it and each other segment. Pairs that share no user
+        are left out.
         """
 
     def outside(self, addresses: Sequence[str], of: str) -> Mapping[str, Users]:
@@ -46,12 +49,7 @@ def check_rules(rules: Iterable[Rule], members: RuleMembers) -> Iterator[Finding
 
 
 def _check_disjoint(rule: Disjoint, members: RuleMembers) -> Iterator[Finding]:
-    named = (rule.owner, *rule.addresses) if rule.owner else rule.addresses
-    pairs = [
-        (pair, users)
-        for pair, users in members.shared(named).items()
-        if rule.owner is None or rule.owner in pair
-    ]
+    pairs = list(members.shared(rule.addresses, rule.owner).items())
     for (first, second), users in islice(pairs, MAX_PAIRS_SHOWN):
         yield Finding(
             severity=rule.severity,

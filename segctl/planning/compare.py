@@ -14,7 +14,7 @@ from segctl.plan.overrides import OverrideClock
 from segctl.plan.rules import check_rules
 from segctl.planning.load import LoadedSources, load_sources
 from segctl.planning.restrictions import KnownRestrictions, count_added, report_sizes
-from segctl.planning.rule_members import EngineRuleMembers, prepare_engine
+from segctl.planning.rule_members import prepare_engine, query_rule_members
 from segctl.planning.scope import PlanScope
 from segctl.planning.unchanged import ReadSelection
 from segctl.sources.context import SourceContext
@@ -213,8 +213,8 @@ def _check_rules(
     held: Mapping[str, int],
 ) -> list[tuple[Rule, list[Finding]]]:
     """Return the rules that do not hold, each with its findings."""
-    members = EngineRuleMembers(
-        engine=engine, target_indexes={**read, **held}, diffs=diff.targets, held=held.keys()
+    members = query_rule_members(
+        rules, engine, target_indexes={**read, **held}, diffs=diff.targets, held=held.keys()
     )
     checked = [
         (rule, [f for f in check_rules([rule], members) if not _is_about_held(f, held)])

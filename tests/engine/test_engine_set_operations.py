@@ -1,6 +1,7 @@
 """Intersections, exclusions, hold-outs and suppression, compared with plain Python sets."""
 
 from dataclasses import dataclass
+from itertools import combinations, product
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,24 @@ from hypothesis import strategies as st
 from segctl.core.holdout import Holdout
 from segctl.core.identity import Kind, find_problem
 from segctl.engine.duckdb import DuckEngine
-from segctl.engine.model import Diff, FileScan, InlineRows, RecordedFiles, TargetMembers
+from segctl.engine.model import (
+    Diff,
+    FileScan,
+    InlineRows,
+    RecordedFiles,
+    TargetMembers,
+)
+from segctl.manifests.desired import Role
 from segctl.plan.model import Users
 from tests.engine.engine_kit import inline, recorded_files, write_delta
 from tests.profiles import examples
 
 Member = tuple[Kind, str]
-Source = tuple[str, frozenset[Member] | int, list[int]]
+Source = tuple[Role, frozenset[Member] | int, list[int]]
 """A role, users or the index of a target to read, and the targets that it fills."""
 
 TARGETS = 4
+ROLES: list[Role] = ["include", "include", "include", "intersect", "exclude"]
 users = st.tuples(
     st.sampled_from(Kind), st.sampled_from(["a", "b", "c", "d", "é", "'q", "null", " x"])
 )
@@ -37,7 +46,7 @@ def sources(draw: st.DrawFn) -> list[Source]:
     count = draw(st.integers(1, 9))
     drawn: list[Source] = []
     for _ in range(count):
-        role = draw(st.sampled_from(["include", "include", "include", "intersect", "exclude"]))
+        role = draw(st.sampled_from(ROLES))
         read = draw(st.none() | st.integers(0, TARGETS - 2))
         least = 0 if read is None else read + 1
         targets = draw(st.lists(st.integers(least, TARGETS - 1), min_size=1, unique=True))
@@ -80,15 +89,28 @@ class Oracle:
         return {user for user in rows if find_problem(user[1]) is None}
 
 
-def _load(engine: DuckEngine, rows: frozenset[Member] | int, targets: list[int], role: str) -> None:
+def _load(
+    engine: DuckEngine, rows: frozenset[Member] | int, targets: list[int], role: Role
+) -> dict[int, tuple[list[str], list[int]]]:
+    """Load a source. Return the values by load, the first of them twice, and its targets."""
     if isinstance(rows, int):
-        engine.load(TargetMembers(target_index=rows), targets=targets, role=role)  # type: ignore[arg-type]  # drawn
-        return
+        engine.load(TargetMembers(target_index=rows), targets=targets, role=role)
+        return {}
+    loaded = {}
     for kind in Kind:
         values = [value for k, value in sorted(rows) if k is kind]
         if role == "intersect" and kind is not Kind.IDENTITY:
             continue
-        engine.load(InlineRows(kind=kind, values=values), targets=targets, role=role)  # type: ignore[arg-type]  # drawn
+        values += values[:1]
+        number = engine.load(InlineRows(kind=kind, values=values), targets=targets, role=role)
+        loaded[number] = (values, targets)
+    return loaded
+
+
+def _counts(values: list[str]) -> tuple[int, int, int]:
+    """Return the number of rows, of invalid ones and of duplicates."""
+    valid = [value for value in values if find_problem(value) is None]
+    return len(values), len(values) - len(valid), len(valid) - len(set(valid))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,41 +142,53 @@ def test_members_deltas_and_counts_are_those_of_plain_sets(
 ) -> None:
     folder = tmp_path_factory.mktemp("sets")
     engine, oracle = DuckEngine(folder, threads=1), Oracle(case)
+    loaded: dict[int, tuple[list[str], list[int]]] = {}
     for role, rows, targets in case.sources:
-        _load(engine, rows, targets, role)
+        loaded |= _load(engine, rows, targets, role)
     if case.suppressed is not None:
-        _load(engine, case.suppressed, list(range(TARGETS)), "suppress")
+        loaded |= _load(engine, case.suppressed, list(range(TARGETS)), "suppress")
     for target, holdout in case.holdouts.items():
         engine.hold_out(target, holdout)
     for target in case.retained:
         engine.retain_members(target)
     for target, members in case.before.items():
         engine.set_recorded(target, recorded_files(folder, members, name=f"{target}"), wanted=True)
-    diff = engine.diff().targets
+    diff = engine.diff()
     now = {target: set(members) for target, members in case.before.items()}
     for target, action, kind, value in write_delta(engine, list("ABCD"), folder):
         (now[target].add if action == "ADD" else now[target].remove)((Kind(kind), value))
     assert now == {target: oracle.final[target] for target in case.before}
-    for target, counts in diff.items():
+    for target, counts in diff.targets.items():
         assert counts.declared == counts.desired == len(oracle.final[target])
         assert counts.held_out == oracle.held_out[target]
         assert counts.suppressed == oracle.suppressed[target]
+    for number, (values, targets) in loaded.items():
+        if case.before.keys() >= set(targets):  # rows for others may be unchecked
+            stats = diff.loads[number]
+            found = stats.rows, sum(stats.invalid.values()), stats.duplicates
+            assert found == _counts(values)
     _check_questions(engine, oracle, sorted(case.retained))
     engine.close()
 
 
 def _check_questions(engine: DuckEngine, oracle: Oracle, retained: list[int]) -> None:
-    expected = {
-        (a, b): oracle.final[a] & oracle.final[b] for a in retained for b in retained if a < b
+    overlaps = {
+        (a, b): _users(both)
+        for a, b in combinations(retained, 2)
+        if (both := oracle.final[a] & oracle.final[b])
     }
-    shared = engine.find_shared(retained)
-    assert shared == {pair: _users(users) for pair, users in expected.items() if users}
+    shared = engine.find_shared([(retained, retained)])
+    assert shared == overlaps
     assert [u.count for u in shared.values()] == sorted(u.count for u in shared.values())[::-1]
-    for target in retained:
-        assert engine.count_members(target) == len(oracle.final[target])
-        outside = {t: oracle.final[t] - oracle.final[target] for t in retained}
-        expected_outside = {t: _users(users) for t, users in outside.items() if users}
-        assert engine.find_outside(retained, target) == expected_outside
+    stars = [([t], retained[1:2]) for t in retained]
+    assert engine.find_shared(stars) == {
+        pair: users for pair, users in overlaps.items() if retained[1] in pair
+    }
+    counts = engine.count_members()
+    assert {t: counts.get(t, 0) for t in retained} == {t: len(oracle.final[t]) for t in retained}
+    asked = list(product(retained, retained))
+    outside = {(a, b): oracle.final[a] - oracle.final[b] for a, b in asked}
+    assert engine.find_outside(asked) == {p: _users(found) for p, found in outside.items() if found}
 
 
 def _users(members: set[Member]) -> Users:

@@ -1,5 +1,5 @@
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, product
 
 from segctl.core.diagnostics import Location, Severity
 from segctl.core.identity import Kind
@@ -19,8 +19,11 @@ class SetMembers:
     def size(self, address: str) -> int:
         return len(self._sets[address])
 
-    def shared(self, addresses: Sequence[str]) -> Mapping[tuple[str, str], Users]:
-        pairs = {(a, b): self._sets[a] & self._sets[b] for a, b in combinations(addresses, 2)}
+    def shared(
+        self, addresses: Sequence[str], owner: str | None
+    ) -> Mapping[tuple[str, str], Users]:
+        asked = product([owner], addresses) if owner else combinations(addresses, 2)
+        pairs = {(a, b): self._sets[a] & self._sets[b] for a, b in asked}
         return {pair: _users(users) for pair, users in pairs.items() if users}
 
     def outside(self, addresses: Sequence[str], of: str) -> Mapping[str, Users]:

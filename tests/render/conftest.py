@@ -137,9 +137,11 @@ class OverlappingSegments:
     def size(self, address: str) -> int:
         return 12 if address in TIERS else 0
 
-    def shared(self, addresses: Sequence[str]) -> Mapping[tuple[str, str], Users]:
-        found = Users(count=12, sample=users("both", 3))
-        return {(addresses[0], addresses[1]): found}
+    def shared(
+        self, addresses: Sequence[str], owner: str | None
+    ) -> Mapping[tuple[str, str], Users]:
+        first, second, *_ = (owner, *addresses) if owner else addresses
+        return {(first, second): Users(count=12, sample=users("both", 3))}
 
     def outside(self, addresses: Sequence[str], of: str) -> Mapping[str, Users]:
         guid = Users(count=1, sample=((Kind.GUID, "abcde12345"),))
