@@ -70,7 +70,9 @@ class Subsets:
         width = np.diff(start)
         widths = np.unique(width).tolist()
         rows = [np.flatnonzero(width == k) for k in widths]
-        edges = offsets(np.array([len(r) << k for k, r in zip(widths, rows, strict=True)], np.int64))
+        edges = offsets(
+            np.array([len(r) << k for k, r in zip(widths, rows, strict=True)], np.int64)
+        )
         digest = np.empty(int(edges[-1]), np.uint64)
         users = np.empty(len(digest), np.int32)  # of the row of each set
         ops = np.empty(len(digest), np.uint8)  # of each set
