@@ -30,7 +30,7 @@ MAX_ROUNDS = 4  # rounds of local search on the parts of long rows
 # cuts use additional operation slots; how many is known only after bin packing, so the best
 # cover is kept for each of these factors
 SLACKS = (1.0, 1.01, 1.02, 1.04)
-MIN_IMPROVEMENT = 0.997  # stop if a round's score is above this share of the previous score
+MIN_IMPROVEMENT = 0.9995  # stop if no round of two has a score below this share of the best
 MAX_ODDS = 64.0  # p / (1 - p) stays between 1/MAX_ODDS and MAX_ODDS
 BISECTION_STEPS = 14  # prices tried without a known cover
 DESCENT_STEPS = 10  # prices tried from a known cover
@@ -101,7 +101,7 @@ def search_covers(delta: Delta, limits: Limits) -> Iterator[Parts]:
     mined = Parts(row=long[mined.row], start=mined.start, ops=mined.ops)
     current = join([first, mined])
     yield current
-    price, score = used.price, float("inf")
+    price, score, failed = used.price, float("inf"), 0
     merged_width = min(max(widest, 6), MAX_WIDTH, limits.segments)
     budget = max(MAX_SUBSETS - int((1 << width[short]).sum()), MAX_SUBSETS // 4)
     for round_number in range(MAX_ROUNDS):
@@ -113,9 +113,10 @@ def search_covers(delta: Delta, limits: Limits) -> Iterator[Parts]:
             join([whole, movable]), kept, current, size, limits=limits, price=price
         )
         yield from result.covers
-        if result.score > score * MIN_IMPROVEMENT:
+        failed = failed + 1 if result.score > score * MIN_IMPROVEMENT else 0
+        if failed == 2:
             return
-        current, price, score = result.covers[0], result.price, result.score
+        current, price, score = result.covers[0], result.price, min(score, result.score)
 
 
 def _select_rows(delta: Delta, rows: Ints) -> Parts:

@@ -29,6 +29,7 @@ SEED_BATCH = 256  # seeds grown together
 BRANCHES = 4  # third operations tried for each pair
 MAX_SEED_USERS = 16384  # users of a seed's first operation; more are sampled
 SAMPLE_USERS = 512  # users sampled to choose the next operation of a rectangle
+DENSE_CELLS = 24  # cells per change up to which a matrix counts as dense
 DENSE_ROWS = 64  # rows per rectangle from which a loop over rectangles is faster
 POOL_SHARE = 0.8  # candidates above this share of the threshold are kept for later rounds
 STALE_SHARE = 0.05  # share of covered changes in the indexes that are removed together
@@ -90,17 +91,21 @@ class _Matrix:
         self.dense[self.col, self.row] = True
         self.by_row = np.ascontiguousarray(self.dense.T)
         self.is_weighted = int(size.max()) > 1
+        # whole rows of the dense matrix are added up if they have few more cells than changes
+        self.is_dense = not self.is_weighted and width * len(size) <= DENSE_CELLS * len(cols)
         order = np.argsort(self.col, kind="stable")
         self.row_by_col, self.col_by_col = self.row[order], self.col[order]
         self.left = len(self.row)  # changes that are not covered
         self._count()
 
     def refresh(self, max_share: float = STALE_SHARE) -> None:
-        """Remove covered changes from the indexes if they are more than this share of them.
+        """Remove covered changes from the indexes, of a dense matrix if they are a larger share.
 
         Until then the dense matrix decides what is covered.
         """
-        if self.left >= (1 - max_share) * len(self.row):
+        if self.left == len(self.row) or (
+            self.is_dense and self.left >= (1 - max_share) * len(self.row)
+        ):
             return
         left = self.dense[self.col, self.row]
         self.row, self.col = self.row[left], self.col[left]
@@ -127,21 +132,23 @@ class _Matrix:
     def count_users(self, start: Ints, rows: Rows) -> Ints:
         """Return, per ragged row of rows, the users that still have each operation, (R, M)."""
         owners, width = len(start) - 1, len(self.dense)
-        if len(rows) >= DENSE_ROWS * owners and not self.is_weighted:
+        if self.is_dense and len(rows) >= DENSE_ROWS * owners:
             count = np.empty((owners, width), np.int64)
             for i, (low, high) in enumerate(pairwise(start.tolist())):
                 count[i] = self.by_row[rows[low:high]].sum(axis=0, dtype=np.int16)
             return count
         length = self.row_start[rows + 1] - self.row_start[rows]
-        item = np.repeat(np.arange(len(rows), dtype=np.int32), length)
+        key = np.repeat(np.arange(owners, dtype=np.int64) * width, np.diff(start))
+        key = np.repeat(key, length)
         col = self.col[spans(self.row_start[rows], length)]
-        still = self.by_row[rows[item], col]
-        item, col = item[still], col[still]
-        key = np.repeat(np.arange(owners, dtype=np.int64) * width, np.diff(start))[item] + col
-        if not self.is_weighted:
+        key += col
+        weight = np.repeat(self.size[rows], length) if self.is_weighted else None
+        if self.left < len(self.row):
+            still = self.by_row[np.repeat(rows, length), col]
+            key, weight = key[still], None if weight is None else weight[still]
+        if weight is None:
             count = np.bincount(key, minlength=owners * width)
         else:
-            weight = self.size[rows[item]]
             count = np.bincount(key, weights=weight, minlength=owners * width).astype(np.int64)
         return count.reshape(owners, width)
 

@@ -101,7 +101,7 @@ class Subsets:
         ]
 
     def _merge_unshared(self, shared: Hashes) -> npt.NDArray[np.int32]:
-        """Number the sets of one user by their width; return the new number of each pattern."""
+        """Give all sets of one user and width one number. Return the new number of each pattern."""
         alone = self.support == 1
         alone[self._find(shared)[0]] = False
         self.unshared = int(self.width.max()) + 1

@@ -13,7 +13,7 @@ from segctl.packing.model import Ints, Limits
 from segctl.packing.ragged import offsets
 from segctl.packing.rectangles import SlotUsage, mine_rectangles
 from segctl.packing.split_bound import prove_by_splits
-from segctl.packing.subsets import Subsets, list_part_ops
+from segctl.packing.subsets import Subsets, _group_equal, list_part_ops
 
 Rows = list[list[int]]
 
@@ -54,6 +54,30 @@ def test_rows_are_split_at_the_least_price(rows: Rows, seed: int) -> None:
         assert sorted(c for p in chosen for c in p) == row
         known = [s for s in list_partitions(tuple(row)) if all(p in of_set for p in s)]
         assert sum(of_set[p] for p in chosen) == min(sum(of_set[p] for p in s) for s in known)
+
+
+@given(st.lists(st.integers(0, 40), min_size=1).map(lambda low: [n % 5 << 60 | n for n in low]))
+def test_equal_hashes_are_grouped_even_if_they_differ_in_low_bits_only(hashes: list[int]) -> None:
+    digest = np.array(hashes, np.uint64)
+    order, distinct, first = _group_equal(digest)
+    assert sorted(order.tolist()) == list(range(len(hashes)))
+    assert distinct.tolist() == sorted(set(hashes))
+    assert digest[order].tolist() == sorted(hashes)
+    assert first.tolist() == np.searchsorted(digest[order], distinct).tolist()
+
+
+@given(rows_of)
+@settings(max_examples=40, deadline=None)
+def test_sets_of_one_user_share_a_number_with_no_other_set(rows: Rows) -> None:
+    start, cols = as_ragged(rows)
+    users = np.ones(len(rows), np.int64)
+    every = Subsets(start, cols, users)
+    merged = Subsets(start, cols, users, shared=np.zeros(0, np.uint64))
+    for group, other in zip(every.groups, merged.groups, strict=True):
+        alone = every.support[group.pattern[1:]] == 1
+        assert np.array_equal(other.pattern[1:] < merged.unshared, alone)
+        assert np.array_equal(every.width[group.pattern[1:]], merged.width[other.pattern[1:]])
+        assert np.array_equal(every.support[group.pattern[1:]], merged.support[other.pattern[1:]])
 
 
 @given(rows_of)
