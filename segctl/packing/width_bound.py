@@ -114,16 +114,17 @@ def _choose_scan(lines: _Lines) -> _Scan | None:
             mean = occurrences / sets
             if mean > _MEAN_LINES:
                 break
-            return _Scan(blocks=blocks, size=size, least=_choose_least(sets, mean, lines.cells))
+            return _Scan(blocks=blocks, size=size, least=_choose_least(sets, mean, lines))
     return None
 
 
-def _choose_least(sets: int, mean: float, cells: int) -> int:
+def _choose_least(sets: int, mean: float, lines: _Lines) -> int:
     """Return the smallest group for which a random delta has few enough lines in groups."""
     chance, least = exp(-mean), 0
     holders = sets * mean
     # Less than the limit: real deltas have more large groups.
-    while holders > min(0.75 * MAX_HOLDERS, MAX_EXAMINED / cells) or least < 2:
+    most = min(0.75 * MAX_HOLDERS, MAX_EXAMINED / lines.cells, 8 * len(lines.cols))
+    while holders > most or least < 2:
         holders -= sets * chance * least
         least += 1
         chance *= mean / least
