@@ -21,7 +21,7 @@ def command(screen: Screen, *, file: str, as_json: bool) -> int:
     FILE is a plan that `segctl plan --out` saved, or the digest of one that is kept
     with the state. Checks with code of its own that every change is sent once and nothing
     else, that no request is above the limits, and that no packing has fewer requests than
-    the plan's floor. Takes up to a minute for a million changes. Exits 1 if something is
+    the plan's floor. Takes up to two minutes for a million changes. Exits 1 if something is
     wrong.
     """
     name = options.saved_plan(screen, file)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from segctl.core.dataclass import dataclass
 
-Proof = Literal["empty", "pairs", "slots", "splits"]
+Proof = Literal["empty", "pairs", "slots", "splits", "user widths", "operation widths"]
 
 PRICE_UNITS = 1024
 """A price is a whole number of these parts of 1."""
@@ -27,7 +27,10 @@ class Certificate:
     have; of two that as many users have, the one of the lower number counts as the rarer. The
     users who have a set of operations are counted exactly among those with up to ``max_row``
     operations. Among the others, the number is at most that of each of its subsets of
-    ``subset_ops`` operations.
+    ``subset_ops`` operations. A proof by widths uses ``price``, that of a slot of its lines, and
+    ``subset_ops``, ``blocks`` and ``least_group``: the cells of each line are in ``blocks``
+    blocks, and every set of ``subset_ops`` cells of one block is examined that ``least_group``
+    lines have.
     """
 
     proof: Proof
@@ -37,6 +40,8 @@ class Certificate:
     row_ops: int = 0
     max_row: int = 0
     subset_ops: int = 0
+    blocks: int = 0
+    least_group: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

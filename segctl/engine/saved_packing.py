@@ -1,6 +1,7 @@
 """Check the number of requests and the lower bound of a saved delta, without the packer."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import duckdb
 
@@ -11,9 +12,11 @@ from segctl.engine.model import Counting, SavedPlanError, SavedPlanFiles
 MAX_USERS = MAX_OPERATIONS = 100
 """The limits of one update request: users, and operations on segments."""
 
+WIDTHS = ("user widths", "operation widths")
+
 _SAVED = """
 CREATE OR REPLACE TEMP TABLE saved_packing AS
-SELECT dense_rank() OVER (ORDER BY kind, value) - 1 AS person,
+SELECT dense_rank() OVER (ORDER BY {order}) - 1 AS person,
        dense_rank() OVER (ORDER BY list_extract($keys, target + 1), action) - 1 AS op,
        request >= $settle_from AS waits
 FROM read_parquet({delta}) WHERE request >= 0
@@ -47,7 +50,9 @@ def check_saved_packing(
     counting = files.counting
     try:
         db.execute(
-            _SAVED.replace("{delta}", sql.file_name(files.delta)),
+            _SAVED.replace("{delta}", sql.file_name(files.delta)).replace(
+                "{order}", sql.MEMBER_ORDER
+            ),
             {"keys": list(files.keys), "settle_from": files.settle_from},
         )
         users_of_one_op = min(MAX_USERS, MAX_OPERATIONS) if counting == "pairs" else MAX_USERS
@@ -76,7 +81,7 @@ def _prove(
     changes: int,
 ) -> int:
     """Return the lower bound that the theorem of a certificate proves for a part of the delta."""
-    theorems = {"pairs": ("pairs",), "distinct": ("slots",), "strict": ("slots", "splits")}
+    theorems = {"pairs": ("pairs",), "distinct": ("slots",), "strict": ("slots", "splits", *WIDTHS)}
     if certificate.proof not in theorems[counting]:
         raise SavedPlanError(f"a certificate by {certificate.proof} proves nothing")
     if certificate.proof == "pairs":
@@ -85,21 +90,24 @@ def _prove(
         query = _SLOTS.format(users=MAX_USERS, ops=MAX_OPERATIONS)
         [[floor]] = db.execute(query, {"waits": waits}).fetchall()
         return int(floor)
-    return _prove_by_splits(db, certificate, waits=waits)
-
-
-def _prove_by_splits(
-    db: duckdb.DuckDBPyConnection, certificate: Certificate, *, waits: bool
-) -> int:
-    from segctl.checking import splits  # noqa: PLC0415 - numpy; only for such certificates
-
-    if not splits.is_checkable(certificate):
-        raise SavedPlanError("the numbers of a certificate are impossible")
     columns = db.execute(_COLUMNS, {"waits": waits}).fetchnumpy()
-    return splits.recompute_floor(
-        columns["person"],
-        columns["op"],
-        certificate,
-        max_users=MAX_USERS,
-        max_ops=MAX_OPERATIONS,
+    return _recompute(columns["person"], columns["op"], certificate)
+
+
+def _recompute(person: Any, op: Any, certificate: Certificate) -> int:
+    from segctl.checking import splits, widths  # noqa: PLC0415 - numpy; only for such certificates
+
+    is_by_widths = certificate.proof in WIDTHS
+    if not (widths if is_by_widths else splits).is_checkable(certificate):
+        raise SavedPlanError("the numbers of a certificate are impossible")
+    if certificate.proof == "splits":
+        return splits.recompute_floor(
+            person, op, certificate, max_users=MAX_USERS, max_ops=MAX_OPERATIONS
+        )
+    if certificate.proof == "user widths":
+        return widths.recompute_floor(
+            person, op, certificate, max_lines=MAX_USERS, max_cells=MAX_OPERATIONS
+        )
+    return widths.recompute_floor(
+        op, person, certificate, max_lines=MAX_OPERATIONS, max_cells=MAX_USERS
     )

@@ -6,6 +6,7 @@ from segctl.core.certificate import Certificate
 from segctl.packing.delta import Delta
 from segctl.packing.model import Limits
 from segctl.packing.split_bound import prove_by_splits
+from segctl.packing.width_bound import prove_by_widths
 
 
 def naive_requests(delta: Delta, limits: Limits) -> int:
@@ -41,7 +42,9 @@ def prove_floor(delta: Delta, limits: Limits, *, requests: int) -> Certificate:
         return Certificate(proof="pairs", floor=pair_floor(len(delta.cols), limits))
     best = Certificate(proof="slots", floor=slot_floor(delta, limits))
     if limits.counting == "strict" and requests > best.floor:
-        by_splits = prove_by_splits(delta, limits)
-        if by_splits is not None and by_splits.floor > best.floor:
-            best = by_splits
+        other = prove_by_splits(delta, limits) or prove_by_widths(
+            delta, limits, by_ops=len(delta.ops) > len(delta.users)
+        )
+        if other is not None and other.floor > best.floor:
+            best = other
     return best

@@ -235,15 +235,18 @@ def certificate() -> Schema:
     return js.dataclass_record(
         Certificate,
         "Why no packing has fewer requests; `segctl verify` checks it. docs/packing.md has the "
-        "proofs. The fields after floor are 0 unless the proof is splits.",
+        "proofs. A field that the proof does not use is 0.",
         {
-            "proof": "The theorem: by pairs, by slots or by splits; empty if nothing is sent.",
+            "proof": "The theorem in docs/packing.md; empty if nothing is sent.",
             "floor": "No packing of these changes has fewer requests.",
             "price": "The price of a user slot in 1/1024; that of an operation slot is the rest.",
             "max_op_users": "Operations with more users are left out.",
             "row_ops": "Of each user, the operations that the fewest users have; so many of them.",
             "max_row": "Users with up to so many operations are counted exactly.",
-            "subset_ops": "Other users are counted by sets of up to so many operations.",
+            "subset_ops": "Other users are counted by sets of up to so many operations; by widths, "
+            "the size of the sets that are counted.",
+            "blocks": "By widths, the blocks of operations, or of users, that have such a set.",
+            "least_group": "By widths, the fewest users, or operations, that are examined.",
         },
     )
 
