@@ -151,6 +151,7 @@ class SetOperations:
         self._held_out: set[int] = set()
         self._retained: set[int] = set()
         self._has_exclusions = self._has_suppressed = False
+        self._counts: Mapping[int, MemberCounts] = {}
         self.taken_away: dict[int, TakenAway] | None = None
         db.execute(_TABLES)
 
@@ -308,8 +309,17 @@ class SetOperations:
         self._db.execute("DROP TABLE lookalikes")
 
     def _match_intersection(self, load: Load, loads: Sequence[Load]) -> None:
-        """Count the users in the sources of a load's targets who are in it too."""
-        desired = select_desired(self._db, loads, set(load.target_indexes()))
+        """Count the users in the sources of a load's targets who are in it too.
+
+        If nothing else is taken from its only target before, these are counted already.
+        """
+        target_indexes = load.target_indexes()
+        [first, *others] = target_indexes
+        if not others and len(self._intersections[first]) == 1 and not self._has_exclusions:
+            matched = self._counts.get(first, NO_MEMBERS).rows
+            self.stats[load.number] = replace(self.stats[load.number], matched=matched)
+            return
+        desired = select_desired(self._db, loads, set(target_indexes))
         kept = f"({desired}) AS d {self._join_intersection(load, 'i')} WHERE d.target IS NOT NULL"
         [[matched]] = self._db.execute(
             f"SELECT count(*) FROM (SELECT DISTINCT d.kind, d.value FROM {kept})"
@@ -408,7 +418,7 @@ class SetOperations:
     def _count_loads(self, loads: Sequence[Load], materialized: set[int], wanted: set[int]) -> None:
         """Add the stats of loads that the comparison does not see in full."""
         has_sole_load = targets_with_sole_load(loads)
-        counts = count_members(self._db)
+        counts = self._counts = count_members(self._db)
         for load in [*loads, *self.loads]:
             if load.number in self.stats:
                 continue
