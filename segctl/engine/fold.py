@@ -27,7 +27,7 @@ COMPACT_FILES = 16
 """... or if it already has this many change files."""
 
 BASE_LEVEL = 1
-"""The zstd level of base files. Level 3 takes longer, and makes sorted keys no smaller."""
+"""The zstd level of base files. Level 3 takes longer, and its files of sorted keys are larger."""
 
 _CHANGES = "COMPRESSION_LEVEL 12"
 """The option of change files and pairs. They are small, but kept and copied with every backup."""
