@@ -14,7 +14,7 @@ from segctl.core.errors import InvalidInput
 from segctl.core.identity import Kind, SetDigest
 from segctl.core.stop_signal import StopSignal
 from segctl.engine.duckdb import DuckEngine
-from segctl.engine.model import FoldedTarget
+from segctl.engine.model import FileScan, FoldedTarget, LoadStats
 from segctl.engine.protocols import Engine
 from segctl.plan.model import Plan
 from segctl.planning.planner import PlanOptions, build_plan
@@ -232,9 +232,9 @@ def test_a_file_that_changes_while_it_is_imported_is_an_error(tmp_path: Path) ->
     file.write_text("gold-1\n")
 
     class WritingEngine(DuckEngine):
-        def write_desired(self, target: int) -> FoldedTarget:
+        def write_list(self, files: FileScan) -> tuple[LoadStats, FoldedTarget | None]:
             file.write_text("gold-2\n")
-            return super().write_desired(target)
+            return super().write_list(files)
 
     engine = WritingEngine(tmp_path)
     with closing(engine), pytest.raises(InvalidInput) as caught:
