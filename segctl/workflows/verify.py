@@ -42,24 +42,24 @@ def _compare(plan: Plan, checked: CheckedPacking) -> Iterator[Check]:
     requests = plan.requests
     yield Check(
         topic="changes",
-        summary=f"{checked.changes:,} changes, each sent once, in {requests.update:,} requests "
-        f"within the limits ({plan.counting} counting)",
+        summary=f"changes, each sent once: {checked.changes:,}; requests, each within the limits "
+        f"of {plan.counting} counting: {requests.update:,}",
     )
     yield _compare_numbers(
         topic="naive",
         is_right=requests.naive == checked.naive,
-        summary=f"{checked.naive:,} requests without packing",
-        problem=f"the plan says {requests.naive:,} requests without packing; "
-        f"its changes need {checked.naive:,}",
+        summary=f"requests without packing: {checked.naive:,}",
+        problem=f"requests without packing: {requests.naive:,} in the plan, but its changes "
+        f"need {checked.naive:,}",
     )
     for certificate, proven in zip(plan.certificates, checked.proven, strict=True):
         yield _compare_numbers(
             topic="floor",
             is_right=certificate.floor <= proven,
-            summary=f"no packing has fewer than {certificate.floor:,} requests, "
+            summary=f"requests that every packing needs: {certificate.floor:,}, "
             f"by {certificate.proof}",
-            problem=f"the plan says that no packing has fewer than {certificate.floor:,} "
-            f"requests; by {certificate.proof}, its changes prove {proven:,}",
+            problem=f"requests that every packing needs: {certificate.floor:,} in the plan, but "
+            f"by {certificate.proof} its changes prove {proven:,}",
         )
 
 
