@@ -54,7 +54,10 @@ def claim_more(document: dict[str, Any]) -> None:
 
 
 FORGERIES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "another naive number": (lambda p: p["requests"].update(naive=99), "without packing: 99 in the plan"),
+    "another naive number": (
+        lambda p: p["requests"].update(naive=99),
+        "without packing: 99 in the plan",
+    ),
     "no certificate": (
         lambda p: (p.update(certificates=[]), p["requests"].update(floor=0)),
         "another number of certificates",

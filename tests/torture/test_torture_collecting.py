@@ -1,11 +1,12 @@
 """Garbage collection removes what the state no longer needs, and nothing else."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
 from segctl.backends.local import LocalBackend
+from segctl.core.dataclass import dataclass
 from segctl.core.errors import OperationError, StateDamaged
 from segctl.session.context import Context
 from segctl.session.open_state import OpenState
