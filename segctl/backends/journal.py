@@ -4,10 +4,10 @@
     delta.parquet     the membership changes of the plan, in sending order
     log.jsonl         what happened; see ``journal_lines.py``
 
-Header and delta are stored before the journal appears, and it appears in one step, before
-the first request is sent. When an apply was merged into the state, its journal is archived without
-the batches. It is kept for a while as evidence of what was sent, since the Error Stream reports
-refusals much later. Reading writes nothing, so a plan can do it without the lock.
+Header and delta are stored before the journal appears, and it appears in one step, before the first
+request is sent. When an apply was merged into the state, its journal is archived. It is kept for a
+while as evidence of what was sent, since the Error Stream reports refusals much later. Reading
+writes nothing, so a plan can do it without the lock.
 
 What is here holds for every place that stores a state. ``Journals`` and ``JournalFiles`` are what
 such a place provides.

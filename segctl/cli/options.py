@@ -93,6 +93,11 @@ def limits(function: F) -> F:
 
 
 def saved_plan(screen: Screen, text: str | None) -> "SavedPlanName | None":
+    """Return the saved plan that is named, if one is; see ``parse_plan_name``."""
+    return None if text is None else parse_plan_name(screen, text)
+
+
+def parse_plan_name(screen: Screen, text: str) -> "SavedPlanName":
     """Return the saved plan that is named on the command line: a file, or a digest.
 
     Raises ``WrongUsage`` for what is not a whole digest.
@@ -103,8 +108,6 @@ def saved_plan(screen: Screen, text: str | None) -> "SavedPlanName | None":
         parse_plan_digest,
     )
 
-    if text is None:
-        return None
     if text.startswith(DIGEST_PREFIX):
         return SavedPlanName(text=text, digest=parse_plan_digest(text))
     return SavedPlanName(text=text, file=screen.path(text))

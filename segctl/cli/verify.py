@@ -24,9 +24,7 @@ def command(screen: Screen, *, file: str, as_json: bool) -> int:
     the plan's floor. Takes up to two minutes for a million changes. Exits 1 if something is
     wrong.
     """
-    name = options.saved_plan(screen, file)
-    assert name is not None  # noqa: S101 - FILE is required
-    verified = verify_plan(screen.context(), name)
+    verified = verify_plan(screen.context(), options.parse_plan_name(screen, file))
     if as_json:
         screen.out(verify_view.render_json(verified.plan, verified.checks))
     else:

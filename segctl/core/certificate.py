@@ -48,7 +48,7 @@ class Certificate:
 class CheckedPacking:
     """What a checker computes from a delta: the naive number of requests and lower bounds.
 
-    ``proven`` has the bound that each certificate proves, whatever ``floor`` it claims.
+    ``proven`` has the bound that each certificate proves. The ``floor`` it claims does not count.
     """
 
     changes: int

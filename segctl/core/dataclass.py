@@ -1,7 +1,7 @@
 """``dataclass`` of the standard library, with less to compile when a module is imported.
 
-Before Python 3.13, the standard library compiles six functions for each frozen class, which takes
-0.4 ms. A plan imports two hundred such classes. Here, only ``__init__`` is compiled, and the other
+The standard library compiles six functions for each frozen class, which takes 0.4 ms. A plan
+imports two hundred such classes. Here, only ``__init__`` is compiled, and the other
 methods are shared by all classes. Type checkers see the decorator of the standard library.
 """
 

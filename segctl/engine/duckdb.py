@@ -19,6 +19,7 @@ from segctl.core.identity import Kind, SetDigest
 from segctl.core.normalize import Normalization
 from segctl.core.outcomes import Ledger
 from segctl.core.rejects import Rejects
+from segctl.core.request_limits import Counting
 from segctl.engine import (
     delta,
     duckdb_errors,
@@ -46,7 +47,6 @@ from segctl.engine.model import (
     Audit,
     CheckedQuery,
     ComparedChanges,
-    Counting,
     Diff,
     EarlierList,
     FileScan,

@@ -7,13 +7,13 @@ for reviewers and the entries of the requests in flight.
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Literal
 
 from segctl.core.approval import BeyondChanges, PairCounts
 from segctl.core.certificate import Certificate
 from segctl.core.dataclass import dataclass
 from segctl.core.identity import IdentityProblem, Kind, SetDigest
 from segctl.core.outcomes import Ledger
+from segctl.core.request_limits import Counting
 from segctl.manifests.desired import DEFAULT_TIME_ZONE, QueryLimits
 from segctl.manifests.file_formats import Encoding, Format
 from segctl.plan.model import Sample, Users
@@ -116,9 +116,6 @@ A negative index means a declared segment that is not part of the plan.
 
 NO_PATTERNS: Mapping[Kind, str] = {}
 """The patterns of a source whose keys may have any form."""
-
-Counting = Literal["strict", "distinct", "pairs"]
-"""How the limits of a request are counted. See ``packing.Limits``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,7 +270,7 @@ class PackingSummary:
 
     Requests from ``settle_from`` on reverse pairs whose last request got no answer. They wait
     until ``settled_at``, in seconds since 1970. ``certificates`` has that of the changes sent at
-    once, and that of the waiting ones if there are any.
+    once and that of the waiting ones, each only if there are such changes.
     """
 
     requests: int

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import duckdb
 import numpy as np
 
-from segctl.engine.model import Counting, PackingSummary
-from segctl.packing import Limits
+from segctl.core.request_limits import Counting, Limits
+from segctl.engine.model import PackingSummary
 from segctl.packing.model import Bools
 from segctl.packing.placed import Numbers
 from segctl.packing.placing import place
@@ -55,7 +55,7 @@ def place_changes(
     return PackingSummary(
         requests=first.requests + last.requests,
         naive=first.naive + last.naive,
-        certificates=(first.certificate, last.certificate),
+        certificates=tuple(part.certificate for part in (first, last) if part.requests),
         settle_from=first.requests,
     )
 

@@ -8,14 +8,13 @@ can read only the files that the query names and write only one result file.
 import csv
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
-import numpy as np
 
 from segctl.core.identity import Kind
 from segctl.engine import duckdb_errors, scan_sql, sql
@@ -38,7 +37,12 @@ from segctl.engine.resource_errors import is_resource_error
 from segctl.engine.set_operations import select_members
 from segctl.engine.utf8_copies import Utf8Copies
 
+Item = TypeVar("Item")
+
 _FETCHED_LINES = 10_000
+
+_MANY_VALUES = 20_000
+"""From this number of inline values on, arrays are worth the import of NumPy."""
 
 _IS_COMMENT = f"contains(value, '#') AND regexp_matches(value, {sql.literal(scan_sql.COMMENT)})"
 
@@ -146,12 +150,22 @@ class RowReader:
         if not loads:
             return
         counts = [len(part.values) for _, part, _ in loads]
-        if sum(counts):
-            # Arrays: DuckDB takes several times longer to read lists.
+        numbers = [number for number, _, _ in loads]
+        kinds = [str(part.kind) for _, part, _ in loads]
+        values = [value for _, part, _ in loads for value in part.values]
+        if sum(counts) < _MANY_VALUES:
+            self._db.execute(
+                "INSERT INTO inline_rows SELECT unnest($1::INTEGER[]), unnest($2::VARCHAR[]), "
+                "unnest($3::VARCHAR[])",
+                [_repeat(numbers, counts), _repeat(kinds, counts), values],
+            )
+        else:
+            import numpy as np  # noqa: PLC0415 - DuckDB reads arrays faster, if there are many
+
             columns = {
-                "load": np.repeat(np.array([number for number, _, _ in loads]), counts),
-                "kind": np.repeat(np.array([str(p.kind) for _, p, _ in loads], object), counts),
-                "value": np.array([v for _, part, _ in loads for v in part.values], object),
+                "load": np.repeat(np.array(numbers), counts),
+                "kind": np.repeat(np.array(kinds, object), counts),
+                "value": np.array(values, object),
             }
             self._db.register("new_inline_rows", columns)
             self._db.execute(
@@ -425,6 +439,11 @@ class RowReader:
             "SELECT CASE WHEN guid IS NULL THEN 'identity' ELSE 'guid' END AS kind, "
             f"coalesce(identity, guid) AS value, segment_value FROM {table}"
         )
+
+
+def _repeat(items: Sequence[Item], counts: Sequence[int]) -> list[Item]:
+    """Return each item as often as its count."""
+    return [item for item, count in zip(items, counts, strict=True) for _ in range(count)]
 
 
 @contextmanager

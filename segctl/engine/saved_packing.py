@@ -6,8 +6,9 @@ from typing import Any
 import duckdb
 
 from segctl.core.certificate import Certificate, CheckedPacking
+from segctl.core.request_limits import Counting
 from segctl.engine import sql
-from segctl.engine.model import Counting, SavedPlanError, SavedPlanFiles
+from segctl.engine.model import SavedPlanError, SavedPlanFiles
 
 MAX_USERS = MAX_OPERATIONS = 100
 """The limits of one update request: users, and operations on segments."""

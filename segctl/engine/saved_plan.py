@@ -1,7 +1,7 @@
-"""Prove the files of a saved plan: its batches send exactly its delta, within the limits.
+"""Prove the files of a saved plan: its entries send exactly its changes, within the limits.
 
 A plan file can be changed by anybody who can write it, with hashes that match. What is sent comes
-from its batches, and what a reviewer saw from its counts, so each is compared with the delta.
+from the entries of its delta, and what a reviewer saw from its counts, so both are checked.
 """
 
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from pathlib import Path
 import duckdb
 
 from segctl.core.identity import SetDigest
+from segctl.core.request_limits import Limits
 from segctl.engine import delta, shapes, sql
 from segctl.engine.flows import count_flows
 from segctl.engine.model import SavedChanges, SavedPlanError, SavedPlanFacts, SavedPlanFiles
-from segctl.packing.model import Limits
 
 _DELTA_COLUMNS = {
     "request": "INTEGER",

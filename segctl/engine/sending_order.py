@@ -14,9 +14,9 @@ import duckdb
 
 from segctl.core.certificate import Certificate
 from segctl.core.identity import Kind
+from segctl.core.request_limits import Counting, Limits
 from segctl.engine import sql
-from segctl.engine.model import Counting, PackedEntry, PackingSummary
-from segctl.packing.model import Limits
+from segctl.engine.model import PackedEntry, PackingSummary
 
 COMPRESSION_LEVEL = 1
 """Of zstd. Higher levels take a third more time for files of the same size."""

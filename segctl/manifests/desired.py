@@ -13,6 +13,7 @@ from segctl.core.diagnostics import Location, Severity
 from segctl.core.holdout import Holdout
 from segctl.core.identity import Kind
 from segctl.core.normalize import Normalization
+from segctl.core.request_limits import Counting
 from segctl.manifests.file_formats import Encoding, Format
 from segctl.manifests.limits import Freeze, Guards, PlanGuards, PlanOverride, SegmentOverride
 
@@ -315,7 +316,7 @@ class ProjectSettings:
     create_body: Literal["array", "wrapped"] = "array"
     concurrency: int = 3
     settle_seconds: float = 30.0
-    counting: Literal["strict", "distinct", "pairs"] = "strict"
+    counting: Counting = "strict"
     max_refused_percent: float = 25.0
     max_destroys: int = 5
     approval: ApprovalTolerance = ApprovalTolerance()

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from segctl.core.request_limits import Counting
 from segctl.manifests.base_model import Section
 from segctl.manifests.desired import DEFAULT_QUERY_LIMITS, DEFAULT_TIME_ZONE
 from segctl.manifests.field_types import (
@@ -84,7 +85,7 @@ class Provider(Section):
         default=30.0,
         description="Seconds to wait before reversing a change whose request got no answer.",
     )
-    counting: Literal["strict", "distinct", "pairs"] = Field(
+    counting: Counting = Field(
         default="strict",
         description="How to count the limits of a request, which CleverTap does not document: "
         "strict adds up its entries, distinct counts each user and each segment action once, "

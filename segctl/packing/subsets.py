@@ -32,7 +32,6 @@ class Split:
     bits: Ints  # the part's operations, as a bit set of positions in the row
     pattern: Ints
     usage: Ints  # (P,) users of each pattern
-    value: int  # total price of all rows, in 1/UNIT slot; 0 if not computed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +57,10 @@ class Subsets:
         cols: Ints,
         size: Ints,
         *,
-        counted: Bools | None = None,
         shared: Hashes | None = None,
     ) -> None:
         """Enumerate the subsets of V rows: (V + 1,) offsets into cols, (V,) users of each row.
 
-        ``counted`` selects the rows whose users count as support; the default is all rows.
         ``shared`` are hashes of sets that users elsewhere have.
         """
         self.size = size
@@ -77,13 +74,12 @@ class Subsets:
         users = np.empty(len(digest), np.int32)  # of the row of each set
         ops = np.empty(len(digest), np.uint8)  # of each set
         seeds = hash_numbers(np.arange(int(cols.max(initial=0)) + 1), 77)
-        weight = size if counted is None else np.where(counted, size, 0)
         for k, row, low, high in zip(widths, rows, edges, edges[1:], strict=False):
             sets = digest[low:high].reshape(1 << k, len(row))
             sets[0] = 0
             for j in range(k):
                 sets[1 << j : 2 << j] = sets[: 1 << j] + seeds[cols[start[row] + j]]
-            users[low:high].reshape(sets.shape)[:] = weight[row]
+            users[low:high].reshape(sets.shape)[:] = size[row]
             ops[low:high].reshape(sets.shape)[:] = np.bitwise_count(np.arange(1 << k))[:, None]
         order, self.hashes, first = _group_equal(digest)
         del digest
@@ -122,17 +118,6 @@ class Subsets:
         known: Bools = self.hashes[index] == digest
         return index[known] + self.unshared, known
 
-    def min_over_ops(self, start: Ints, cols: Ints, number: Ints) -> Ints:
-        """Return the minimum of ``number`` over the operations of each pattern, (P,)."""
-        result = np.zeros(len(self.width), np.int64)
-        for group in self.groups:
-            minimum = np.full(group.pattern.shape, np.iinfo(np.int64).max)
-            for j in range(group.width):
-                op_values = number[cols[start[group.row] + j]]
-                minimum[1 << j : 2 << j] = np.minimum(minimum[: 1 << j], op_values)
-            result[group.pattern[1:]] = minimum[1:]
-        return result
-
     def count_usage(self, digest: Hashes, users: Ints) -> tuple[Ints, Bools]:
         """Return the users of parts per pattern, (P,), and which parts have a pattern."""
         pattern, known = self._find(digest)
@@ -142,19 +127,16 @@ class Subsets:
     def split(self, price: Prices) -> Split:
         """Return the split of every row with the least total price.
 
-        Prices of more than ``PRICE_BITS`` are all rounded down to a multiple of a power of two,
-        so ``value`` is never above the least total.
+        Prices of more than ``PRICE_BITS`` are all rounded down to a multiple of a power of two.
         """
         shift = max(0, int(price.max()).bit_length() - PRICE_BITS)
         price = (price >> shift) << CHOICE_BITS
-        value = 0
         rows, parts, patterns = [], [], []
         for group in self.groups:
             for low in range(0, len(group.row), CHUNK_ROWS):
                 row = group.row[low : low + CHUNK_ROWS]
                 pattern = group.pattern[:, low : low + CHUNK_ROWS]
-                cost, choice = _cheapest_partitions(group.width, price[pattern])
-                value += int((cost.astype(np.int64) * self.size[row]).sum()) << shift
+                choice = _cheapest_partitions(group.width, price[pattern])
                 open_rows = np.arange(len(row))
                 rest = np.full(len(row), (1 << group.width) - 1)
                 while len(open_rows):
@@ -166,13 +148,13 @@ class Subsets:
                     more = rest > 0
                     open_rows, rest = open_rows[more], rest[more]
         return self.build_split(
-            np.concatenate(rows), np.concatenate(parts), np.concatenate(patterns), value
+            np.concatenate(rows), np.concatenate(parts), np.concatenate(patterns)
         )
 
-    def build_split(self, row: Ints, bits: Ints, pattern: Ints, value: int = 0) -> Split:
+    def build_split(self, row: Ints, bits: Ints, pattern: Ints) -> Split:
         """Build a split from its parts."""
         usage = np.bincount(pattern, weights=self.size[row], minlength=len(self.width))
-        return Split(row=row, bits=bits, pattern=pattern, usage=usage.astype(np.int64), value=value)
+        return Split(row=row, bits=bits, pattern=pattern, usage=usage.astype(np.int64))
 
     def mix_splits(self, one: Split, other: Split, share: int) -> Split:
         """Return a split with ``share`` of 1024 rows, chosen at random, from ``other``."""
@@ -208,8 +190,8 @@ def _group_equal(digest: Hashes) -> tuple[npt.NDArray[np.uint32], Hashes, Ints]:
     return order, ordered[first], first
 
 
-def _cheapest_partitions(width: int, price: Prices) -> tuple[Prices, npt.NDArray[np.uint8]]:
-    """Return the least price (R,) and the first part (2**k, R) of the cheapest partitions.
+def _cheapest_partitions(width: int, price: Prices) -> npt.NDArray[np.uint8]:
+    """Return the first part (2**k, R) of the cheapest partition of each subset of each row.
 
     ``price`` is (2**k, R): each subset of each row as a single part, shifted left by
     ``CHOICE_BITS``.  These bits take the number of the part, so that the minimum of the
@@ -231,7 +213,7 @@ def _cheapest_partitions(width: int, price: Prices) -> tuple[Prices, npt.NDArray
             np.minimum(cost, other, out=cost)
         choice[whole] = cost & CHOICE_MASK
         best[whole] = cost & ~CHOICE_MASK
-    return best[-1] >> CHOICE_BITS, choice
+    return choice
 
 
 def list_part_ops(split: Split, start: Ints, cols: Ints) -> tuple[Ints, Ints]:

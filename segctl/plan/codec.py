@@ -15,9 +15,8 @@ from segctl.plan.model import Plan
 VERSION = 4
 """The format version of a saved plan. Raise it when the shape or the meaning changes.
 
-In version 3, the lower bound on the requests had no certificate.
+In version 3, a second file had the changes of each entry, and the lower bound had no certificate.
 In version 2, the digest covered neither what an approval allows nor what is recorded of sources.
-In version 3, a second file held the changes of each entry.
 """
 
 _OLDEST_OF_JOURNALS = 2

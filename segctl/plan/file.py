@@ -1,10 +1,9 @@
 """Save and load plan files.
 
-A plan file is an uncompressed zip of ``manifest.json``, ``plan.json``,
-and ``delta.parquet``, and of ``imported-N.parquet`` with the members of target N, if a block
-imports it. The manifest holds the SHA-256 of the other
-files. It detects damage and manual edits, but it is not a signature. Only these names
-are read, so a name in a crafted zip cannot lead to another path.
+A plan file is an uncompressed zip of ``delta.parquet``, of ``imported-N.parquet`` with the members
+of target N if a block imports it, of ``plan.json`` and of ``manifest.json``. The manifest holds the
+SHA-256 of the other files. It detects damage and manual edits, but it is not a signature. Only
+these names are read, so a name in a crafted zip cannot lead to another path.
 """
 
 import errno

@@ -1,14 +1,13 @@
 """The plan as a value: changes, request counts and findings.
 
-The member changes themselves are columns in two Parquet files next to the plan
-(``delta.parquet``). There is no object per member anywhere.
+The member changes themselves are columns in a Parquet file next to the plan, ``delta.parquet``.
+There is no object per member anywhere.
 Field names are the keys of a saved plan: see ``plan.codec``.
 """
 
 from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
-from typing import Literal
 
 from segctl.core.approval import ApprovalTolerance, BeyondChanges
 from segctl.core.certificate import Certificate
@@ -17,6 +16,7 @@ from segctl.core.dataclass import dataclass
 from segctl.core.diagnostics import Severity
 from segctl.core.fingerprints import SourceCounts
 from segctl.core.identity import Kind, SetDigest
+from segctl.core.request_limits import Counting
 from segctl.manifests.desired import DEFAULT_TIME_ZONE, Lifecycle
 from segctl.manifests.limits import Freeze, Guards, PlanGuards, PlanOverride, SegmentOverride
 from segctl.state.restrictions import Restriction
@@ -260,7 +260,7 @@ class Plan:
     ``freezes`` are times in ``time_zone`` in which it is not applied. ``month`` is what was sent in
     the calendar month before it was made. ``shapes`` are those of the recorded members of segments
     that guard them, by address. ``certificates`` prove the lower bound on the update requests:
-    one for the changes that are sent at once, and one for those that wait if there are any.
+    one for the changes that are sent at once and one for those that wait, each if there are any.
     """
 
     lineage: str
@@ -281,7 +281,7 @@ class Plan:
     max_destroys: int = 5
     settle_seconds: float = 30.0
     max_refused_percent: float = 25.0
-    counting: Literal["strict", "distinct", "pairs"] = "strict"
+    counting: Counting = "strict"
     concurrency: int = 3
     settle_from: int | None = None
     settled_at: float = 0.0

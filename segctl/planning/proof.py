@@ -4,12 +4,14 @@
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import get_args
 
 from segctl.core.certificate import CheckedPacking
 from segctl.core.diagnostics import Severity
 from segctl.core.errors import OperationError
 from segctl.core.identity import SetDigest
 from segctl.core.local_time import is_hours, is_time_zone
+from segctl.core.request_limits import Counting
 from segctl.engine.model import (
     PackingSummary,
     RecordedFiles,
@@ -112,7 +114,7 @@ def _require(is_true: object, problem: str) -> None:
 def _check_values(plan: Plan) -> None:
     """Check what a manifest could not say, and what no clock shows."""
     _require(1 <= plan.concurrency <= 100, "it sends too many requests at once, or none")
-    _require(plan.counting in ("strict", "distinct", "pairs"), "it counts in an unknown way")
+    _require(plan.counting in get_args(Counting), "it counts in an unknown way")
     _require(0 <= plan.made_at < _LATEST and 0 <= plan.settled_at < _LATEST, "a time is impossible")
     _require(is_time_zone(plan.time_zone), "its time zone is unknown")
     for freeze in plan.freezes:

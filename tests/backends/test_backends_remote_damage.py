@@ -56,6 +56,18 @@ def test_an_archived_journal_is_not_taken_for_one_that_was_lost(
     assert second.backend.journals.open() is None
 
 
+def test_the_second_file_of_an_older_journal_is_removed_when_it_is_archived(
+    store: MemoryStore, first: Machine
+) -> None:
+    with first.lock():
+        journal = first.create_journal()
+        old = f"journals/{journal.header['id']}/batches.parquet"
+        store.write_new(old, b"of an older version")
+        journal.archive(serial=1)
+    assert old not in store.objects
+    assert old.replace("batches", "delta") in store.objects
+
+
 @pytest.mark.parametrize("data", [b"", b"{}", b"\xff", b"cut"])
 def test_a_damaged_part_of_a_log_is_an_error(
     store: MemoryStore, interrupted: list[str], second: Machine, data: bytes

@@ -58,6 +58,16 @@ def test_a_plan_without_changes_starts_no_engine_no_loop_and_no_driver(workspace
     assert lines[-1] == "needless: []"
 
 
+def test_a_first_plan_of_one_segment_does_not_import_numpy(tmp_path: Path) -> None:
+    assert execute(["init", str(tmp_path)]) == 0
+    code = (
+        "import sys\nfrom segctl.cli.main import execute\n"
+        f"execute(['plan', '-C', {str(tmp_path)!r}, '--out', {str(tmp_path / 'p')!r}])\n"
+        "print('engine:', 'duckdb' in sys.modules, 'numpy:', 'numpy' in sys.modules)"
+    )
+    assert python(code).stdout.splitlines()[-1] == "engine: True numpy: False"
+
+
 def test_the_classes_of_a_plan_are_not_compiled_by_the_standard_library() -> None:
     """Its decorator takes five times longer than ``segctl.core.dataclass``."""
     folders = ("segctl.core", "segctl.manifests", "segctl.state", "segctl.plan")

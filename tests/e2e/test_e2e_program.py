@@ -71,7 +71,8 @@ def test_a_plan_needs_no_credentials_and_leaves_no_trace(shop: Workshop) -> None
     assert shop.service.requests == requests
 
 
-def test_a_plan_of_an_interrupted_apply_leaves_its_journal_alone(shop: Workshop) -> None:
+def kill_an_apply(shop: Workshop) -> None:
+    """Kill an apply of 500 users when the service has its second request."""
     shop.declare(segment("gold", *many(500)))
     gate = Gate(shop.service, moment="applied", number=2)
     with shop.process("apply", "--auto-approve") as process:
@@ -79,6 +80,10 @@ def test_a_plan_of_an_interrupted_apply_leaves_its_journal_alone(shop: Workshop)
         process.kill()
         process.communicate(timeout=PATIENCE)
     gate.open.set()
+
+
+def test_a_plan_of_an_interrupted_apply_leaves_its_journal_alone(shop: Workshop) -> None:
+    kill_an_apply(shop)
     before = tree(shop.root)
     ran = shop.run("plan", "--format", "json", **NOBODY)
     assert ran.code == 0
@@ -107,13 +112,7 @@ def as_version_1(journal: Path) -> None:
 
 
 def test_an_apply_that_an_older_segctl_began_is_finished(shop: Workshop) -> None:
-    shop.declare(segment("gold", *many(500)))
-    gate = Gate(shop.service, moment="applied", number=2)
-    with shop.process("apply", "--auto-approve") as process:
-        assert gate.reached.wait(PATIENCE)
-        process.kill()
-        process.communicate(timeout=PATIENCE)
-    gate.open.set()
+    kill_an_apply(shop)
     as_version_1(shop.root / "segctl.state.d/journal/current")
     shop.died()
     done = shop.run("apply", "--auto-approve")

@@ -1,5 +1,6 @@
 """The changes of a saved delta prove the certificates of the packer, which numbers them alike."""
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from benchmarks.workloads import WORKLOADS
 from segctl.core.certificate import Certificate
+from segctl.core.identity import Kind
+from segctl.engine.duckdb import DuckEngine
 from segctl.engine.model import SavedPlanError, SavedPlanFiles
 from segctl.engine.saved_packing import check_saved_packing
 from segctl.packing import Limits
@@ -16,6 +19,17 @@ from segctl.packing.bound import naive_requests, slot_floor
 from segctl.packing.delta import Delta, build_delta
 from segctl.packing.split_bound import prove_by_splits
 from segctl.packing.width_bound import prove_by_widths
+from tests.engine.engine_kit import inline, recorded_files
+
+EMPTY_FILES = SavedPlanFiles(
+    delta=Path(),
+    keys=("A",),
+    requests=0,
+    settle_from=0,
+    counting="strict",
+    values=(),
+    segments=(),
+)
 
 CASES = {
     "splits": ("attributes", 0.003),
@@ -47,15 +61,8 @@ def saved(delta: Delta, folder: Path) -> SavedPlanFiles:
             "'ADD' AS action, 'identity' AS kind, printf('u%07d', person) AS value FROM columns) "
             f"TO '{file}' (FORMAT parquet)"
         )
-    return SavedPlanFiles(
-        delta=file,
-        keys=tuple(f"key {last - target:06}" for target in range(last + 1)),
-        requests=1,
-        settle_from=1,
-        counting="strict",
-        values=(),
-        segments=(),
-    )
+    keys = tuple(f"key {last - target:06}" for target in range(last + 1))
+    return replace(EMPTY_FILES, delta=file, keys=keys, requests=1, settle_from=1)
 
 
 def proven_certificate(proof: str, delta: Delta) -> Certificate:
@@ -105,3 +112,21 @@ def test_a_certificate_that_cannot_be_is_an_error(
     certificate = replace(proven_certificate("splits", delta), **change)  # type: ignore[arg-type]
     with duckdb.connect() as db, pytest.raises(SavedPlanError, match=problem):
         check_saved_packing(db, saved(delta, tmp_path), [certificate])
+
+
+@pytest.mark.parametrize("at_once", [0, 3])
+def test_waiting_changes_have_a_certificate_of_their_own(at_once: int, tmp_path: Path) -> None:
+    pairs = [(Kind.IDENTITY, f"waits-{n}", "uncertain", "REMOVE", 100.0) for n in range(2)]
+    with closing(DuckEngine(tmp_path, threads=1)) as engine:
+        engine.load(
+            inline("waits-0", "waits-1", *(f"new-{n}" for n in range(at_once))), targets=[0]
+        )
+        engine.set_recorded(0, recorded_files(tmp_path, [], pairs=pairs), wanted=True)
+        engine.diff()
+        summary = engine.pack(["A"], counting="strict", settle_seconds=30.0)
+        files = replace(EMPTY_FILES, delta=tmp_path / "delta.parquet", requests=summary.requests)
+        engine.save(files.delta)
+        files = replace(files, settle_from=summary.settle_from)
+        checked = engine.check_packing(files, summary.certificates)
+    assert checked.proven == (1, 1) if at_once else (1,)
+    assert summary.floor == sum(checked.proven) == summary.requests

@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 
 from segctl.core.identity import Kind
+from segctl.core.request_limits import Counting, Limits
 from segctl.engine.duckdb import DuckEngine
 from segctl.engine.model import (
-    Counting,
     InlineRows,
     PackingSummary,
     SavedPlanError,
     SavedPlanFiles,
 )
-from segctl.packing.model import Limits
 from segctl.packing.placing import place
 from tests.engine.engine_kit import recorded_files
 
