@@ -26,6 +26,7 @@ def fewest_requests(changes: Changes, limits: Limits, *, at_most: int) -> int:
     for one, other in pairwise(used):
         model.addConstr(one >= other)
     model.minimize(sum(used))
+    assert model.getModelStatus() == highspy.HighsModelStatus.kOptimal
     fewest: float = model.getObjectiveValue()
     return round(fewest)
 
